@@ -1,1 +1,2 @@
 //! The gateway library.
+pub mod config;

@@ -1,0 +1,200 @@
+//! Mistakes in a configuration file and how they are shown to a person; it knows positions and words, and nothing of
+//! what any key means.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The file is refused.
+    Error,
+    /// The file is taken, but it probably does not mean what its author thinks.
+    Warning,
+}
+
+/// One mistake, or one thing to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, in one sentence without a full stop.
+    pub message: String,
+    /// The bytes of the file that it is about; `None` when it is about the file as a whole.
+    pub span: Option<Range<usize>>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error about these bytes of the file.
+    pub fn error(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, message: message.into(), span: Some(span), hint: None }
+    }
+
+    /// A warning about these bytes of the file.
+    pub fn warning(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(span, message) }
+    }
+
+    /// An error about the file as a whole.
+    pub fn about_file(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, message: message.into(), span: None, hint: None }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Everything that was found in one file. Its `Display` is what a person reads: one block a mistake, in the order of
+/// the file, each with `file:line:column`, the line itself and a hint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    file: PathBuf,
+    source: String,
+    diagnostics: Vec<Diagnostic>,
+    unreadable: bool,
+}
+
+impl Report {
+    /// A report of these diagnostics on a file with this content.
+    pub fn new(file: PathBuf, source: String, mut diagnostics: Vec<Diagnostic>) -> Self {
+        diagnostics.sort_by(|one, other| order(one).cmp(&order(other)));
+        diagnostics.dedup();
+        Self { file, source, diagnostics, unreadable: false }
+    }
+
+    /// The report on a file that could not be read at all.
+    pub fn unreadable(file: PathBuf, diagnostic: Diagnostic) -> Self {
+        Self { file, source: String::new(), diagnostics: vec![diagnostic], unreadable: true }
+    }
+
+    /// The file, as it was named.
+    pub fn file(&self) -> &std::path::Path {
+        &self.file
+    }
+
+    /// What was found, in the order of the file.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
+    /// Whether the file could not be read at all, so that nothing is known about its content.
+    pub fn is_unreadable(&self) -> bool {
+        self.unreadable
+    }
+
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
+    }
+
+    /// How many warnings there are.
+    pub fn warnings(&self) -> usize {
+        self.diagnostics.len() - self.errors()
+    }
+
+    fn block(&self, diagnostic: &Diagnostic, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        writeln!(formatter, "{word}: {}", Visible(&diagnostic.message))?;
+        match &diagnostic.span {
+            None => writeln!(formatter, " --> {}", self.file.display())?,
+            Some(span) => {
+                let place = Place::find(&self.source, span);
+                let margin = " ".repeat(place.line.to_string().len());
+                writeln!(formatter, "{margin}--> {}:{}:{}", self.file.display(), place.line, place.column)?;
+                writeln!(formatter, "{margin} |")?;
+                writeln!(formatter, "{} | {}", place.line, Visible(place.text))?;
+                writeln!(formatter, "{margin} | {}{}", place.indent, "^".repeat(place.width))?;
+            }
+        }
+        match &diagnostic.hint {
+            Some(hint) => writeln!(formatter, "  hint: {}", Visible(hint)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
+            if index > 0 {
+                writeln!(formatter)?;
+            }
+            self.block(diagnostic, formatter)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// What is about the file as a whole comes last: it usually follows from what stands before.
+fn order(diagnostic: &Diagnostic) -> (bool, usize, usize, Severity, &str) {
+    let (start, end) = diagnostic.span.as_ref().map_or((0, 0), |span| (span.start, span.end));
+    (diagnostic.span.is_none(), start, end, diagnostic.severity, &diagnostic.message)
+}
+
+/// Where a span starts, and its first line.
+struct Place<'s> {
+    line: usize,
+    column: usize,
+    text: &'s str,
+    indent: String,
+    width: usize,
+}
+
+impl<'s> Place<'s> {
+    fn find(source: &'s str, span: &Range<usize>) -> Self {
+        let start = floor_boundary(source, span.start);
+        let end = floor_boundary(source, span.end).max(start);
+        let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = source[start..].find('\n').map_or(source.len(), |newline| start + newline);
+        let text = source[line_start..line_end].trim_end_matches('\r');
+        let before = &source[line_start..start];
+        let marked = &source[start..end.min(line_start + text.len()).max(start)];
+        Self {
+            line: source[..start].matches('\n').count() + 1,
+            column: before.chars().count() + 1,
+            text,
+            // A tab before the caret stays a tab, so that both lines are indented alike whatever a tab's width is.
+            indent: before.chars().map(|char| if char == '\t' { '\t' } else { ' ' }).collect(),
+            width: marked.trim_end().chars().count().max(1),
+        }
+    }
+}
+
+fn floor_boundary(source: &str, at: usize) -> usize {
+    let at = at.min(source.len());
+    (0..=at).rev().find(|&index| source.is_char_boundary(index)).unwrap_or(0)
+}
+
+/// Text from a file, with its control characters made visible: a report must not be able to steer a terminal.
+struct Visible<'s>(&'s str);
+
+impl fmt::Display for Visible<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            match char {
+                '\t' => write!(formatter, "\t")?,
+                // One mark for one character, so that the caret below stays where it belongs.
+                char if char.is_control() => write!(formatter, "\u{fffd}")?,
+                char => write!(formatter, "{char}")?,
+            }
+        }
+        Ok(())
+    }
+}
