@@ -1,0 +1,104 @@
+//! What every integration test stands on: it runs the built `gatebridge` and real peers from outside, and must not
+//! know a line of the gateway's code, so that a mistake there cannot hide itself here.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`folder`] | a temporary folder that goes away with the test |
+//! | [`gateway`] | the program under test, from a configuration's text to `ready`, killed on drop |
+//! | [`client`] | raw HTTP/1.1 bytes out, an own strict reader in; half-close, reset |
+//! | [`lines`] | the lines that a process writes, to wait for |
+//! | [`record`] | what a fixture saw, as a stream of events |
+//! | [`process`] | `/proc`: descendants, descriptors, memory, the end of a process |
+//! | [`peer`] | other programs in the foreground: workers, nginx, php-fpm, Git |
+//!
+//! Nothing here sleeps for a fixed time: a test waits for an event, and fails when [`DEADLINE`] is over.
+
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part of the harness")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![allow(clippy::print_stderr, reason = "what a failed test says of its processes")]
+
+pub mod client;
+pub mod folder;
+pub mod gateway;
+pub mod lines;
+pub mod peer;
+pub mod process;
+pub mod record;
+
+pub use client::{Answer, Client, Ended, Head};
+pub use folder::Folder;
+pub use gateway::Gateway;
+pub use lines::Lines;
+pub use peer::Peer;
+pub use record::Record;
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for an event before it fails: far beyond what a loaded machine with two cores needs.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A path below `tests/fixtures`, absolute.
+pub fn fixture(name: &str) -> String {
+    let path = repository().join("tests/fixtures").join(name);
+    assert!(path.exists(), "no fixture {}", path.display());
+    path.display().to_string()
+}
+
+/// Asks again and again until there is an answer; for facts that the system announces by no event.
+///
+/// # Panics
+/// After [`DEADLINE`], naming `what` was awaited.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Searches the usual folders of programs, those of the administrator too.
+///
+/// # Panics
+/// When none of `names` is installed: `tests/run` installs what the tests need.
+pub fn program(names: &[&str]) -> PathBuf {
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/local/sbin:/usr/sbin:/sbin";
+    for name in names {
+        for folder in path.split(':') {
+            let candidate = Path::new(folder).join(name);
+            if candidate.is_file() {
+                return candidate;
+            }
+        }
+    }
+    panic!("none of {names:?} is installed; tests/run installs what the tests need")
+}
+
+/// The Python that has the packages of the tests (flup, h11): `GATEBRIDGE_PYTHON`, or the one that `tests/run` made.
+pub fn python() -> PathBuf {
+    std::env::var_os("GATEBRIDGE_PYTHON")
+        .map_or_else(|| repository().join("target/test-venv/bin/python"), PathBuf::from)
+}
+
+/// Bytes that do not compress and are the same on every run with this seed (xorshift64).
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}

@@ -1,0 +1,73 @@
+//! The harness itself, against peers of the standard library; it must not need the gateway.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod common;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Client, Ended, Folder, Peer, Record, process};
+
+/// Serves `answer` once to whoever connects, after it has read a head, and ends the connection.
+fn serve_once(answer: &'static str) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    address
+}
+
+#[test]
+fn the_reader_takes_interim_heads_and_chunks() {
+    let mut client = Client::connect(serve_once(
+        "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+         3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nTrailer: 1\r\n\r\n",
+    ));
+    let answer = client.ask("GET", "/", &[], b"").expect(200);
+    assert_eq!(answer.interim[0].status, 103);
+    assert_eq!(answer.text(), "abcdefg");
+    assert_eq!(answer.ended, Ended::Complete);
+}
+
+#[test]
+fn the_reader_knows_a_cut_body_from_a_whole_one() {
+    for (answer, ended) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", Ended::Complete),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", Ended::Cut),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", Ended::Cut),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab", Ended::Cut),
+        ("HTTP/1.0 200 OK\r\n\r\nabc", Ended::Close),
+        ("HTTP/1.1 204 No Content\r\n\r\n", Ended::Complete),
+    ] {
+        assert_eq!(Client::connect(serve_once(answer)).ask("GET", "/", &[], b"").ended, ended, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_record_tells_what_a_program_saw_and_a_pidfd_when_it_ended() {
+    let folder = Folder::new();
+    let record = Record::new(&folder, "record");
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "echo started $$ >\"$RECORD\"; exec sleep 1000"]).env("RECORD", record.path());
+    let peer = Peer::start(command);
+    let id = record.started();
+    assert_eq!(id, peer.id());
+    assert!(process::runs(id));
+    assert!(!process::ends_within(id, Duration::from_millis(10)));
+    assert!(process::children(std::process::id()).iter().any(|child| child.id == id));
+    assert!(process::descriptors(id) >= 3);
+    assert!(process::resident_kib(id) > 0);
+    peer.kill();
+    assert!(process::ends_within(id, Duration::ZERO));
+}
