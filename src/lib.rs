@@ -1,2 +1,5 @@
 //! The gateway library.
+#![deny(unsafe_code)]
+
 pub mod config;
+pub mod process;

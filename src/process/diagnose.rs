@@ -1,0 +1,429 @@
+//! Why a program could not be started, and what to do about it. It must not know who asked, nor answer in HTTP.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
+use rustix::io::Errno;
+
+use super::launch::Launch;
+
+/// The longest argument or `NAME=value` that the kernel takes, in bytes without the closing NUL (MAX_ARG_STRLEN is 32
+/// pages of 4 KiB with it).
+pub const MAX_STRING_BYTES: usize = 32 * 4096 - 1;
+
+/// How much of a file is read to find its interpreter: what the kernel itself looks at (BINPRM_BUF_SIZE).
+const HEAD_BYTES: usize = 256;
+
+/// Why a program could not be started.
+///
+/// Displays as one line for the log: the program's path, the reason, what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start {}: {kind}; {}", .program.display(), .kind.hint())]
+pub struct SpawnFailure {
+    /// The reason, with what is to be known about it.
+    pub kind: FailureKind,
+    /// The program as it was to be started.
+    pub program: PathBuf,
+    /// The system's error number, where the system was asked.
+    pub errno: Option<i32>,
+}
+
+/// Whose matter a failure is, and so how it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureClass {
+    /// The program or its configuration is at fault; trying again changes nothing. HTTP says 500.
+    Broken,
+    /// The machine has no room now; later it may work. HTTP says 503, with Retry-After.
+    Busy,
+}
+
+impl SpawnFailure {
+    /// Whether trying again later makes sense.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        use FailureKind::{NoMemory, SpawnerGone, TooManyFiles, TooManyProcesses};
+        match self.kind {
+            NoMemory | TooManyFiles { .. } | TooManyProcesses | SpawnerGone => FailureClass::Busy,
+            _ => FailureClass::Broken,
+        }
+    }
+
+    /// What to do about it, in a few words.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        self.kind.hint()
+    }
+
+    pub(super) fn spawner_gone(program: &Path) -> Self {
+        Self { kind: FailureKind::SpawnerGone, program: program.to_owned(), errno: None }
+    }
+}
+
+/// The reasons.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The path does not begin with `/`.
+    #[error("the path is not absolute")]
+    NotAbsolute,
+    /// A string with a NUL byte cannot be given to a program.
+    #[error("{what} contains a NUL byte")]
+    NulByte {
+        /// Which string.
+        what: String,
+    },
+    /// The name of a variable is empty or contains `=`.
+    #[error("{name:?} cannot be the name of a variable")]
+    BadVariableName {
+        /// The name.
+        name: OsString,
+    },
+    /// No file of this name.
+    #[error("no such file")]
+    NotFound,
+    /// The working directory is missing, is no directory, or may not be entered.
+    #[error("its working directory {} cannot be entered ({error})", .folder.display())]
+    Folder {
+        /// The working directory.
+        folder: PathBuf,
+        /// What the system says about it.
+        error: String,
+    },
+    /// The file is there, what should run it is not.
+    #[error("its interpreter {} does not exist", .interpreter.display())]
+    InterpreterMissing {
+        /// As the `#!` line or the program's header names it.
+        interpreter: PathBuf,
+    },
+    /// The file is there, what should run it may not be executed.
+    #[error("its interpreter {} may not be executed", .interpreter.display())]
+    InterpreterRefused {
+        /// As the `#!` line names it.
+        interpreter: PathBuf,
+    },
+    /// The first line ends in CR LF, so that the system looks for an interpreter whose name ends in CR.
+    #[error("its first line, #!{}, ends in CR LF", .interpreter.display())]
+    CrlfShebang {
+        /// The interpreter without the CR.
+        interpreter: PathBuf,
+    },
+    /// No execute permission for us.
+    #[error("it is not executable by this user (mode {mode:04o})")]
+    NotExecutable {
+        /// The file's permission bits.
+        mode: u32,
+    },
+    /// A directory, a device, a socket.
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// The file system is mounted `noexec`.
+    #[error("the file system that it lies on is mounted noexec")]
+    NoexecMount,
+    /// A directory on the way may not be searched.
+    #[error("the directory {} may not be searched by this user", .folder.display())]
+    SearchDenied {
+        /// The first such directory from the root.
+        folder: PathBuf,
+    },
+    /// Denied, and none of the usual checks explains it.
+    #[error("permission denied, though the mode and the directories allow it")]
+    PermissionDenied,
+    /// A text without a `#!` line. It is never given to a shell instead.
+    #[error("it has no #! line and is not a program for this machine")]
+    NoShebang,
+    /// A binary for another machine, or a damaged one.
+    #[error("it is a binary that this machine cannot run")]
+    BadFormat,
+    /// More symbolic links than the system follows.
+    #[error("too many symbolic links")]
+    SymlinkLoop,
+    /// Too many bytes in arguments and environment.
+    #[error(
+        "the argument list is too long: {total_bytes} bytes of arguments and environment, \
+         {largest_bytes} of them in {largest}"
+    )]
+    TooBig {
+        /// All strings together, with their closing NULs.
+        total_bytes: usize,
+        /// The variable's name, or `argument N`.
+        largest: String,
+        /// The largest string, `NAME=value`.
+        largest_bytes: usize,
+    },
+    /// Somebody has the file open for writing, and kept it so.
+    #[error("it is open for writing")]
+    TextBusy,
+    /// EAGAIN: RLIMIT_NPROC, pids.max of the cgroup, or threads-max.
+    #[error("the limit of processes is reached")]
+    TooManyProcesses,
+    /// ENOMEM.
+    #[error("there is not enough memory")]
+    NoMemory,
+    /// EMFILE or ENFILE.
+    #[error("no file descriptor is left {}", if *.system_wide { "in the whole system" } else { "in the gateway" })]
+    TooManyFiles {
+        /// The machine's limit and not the process's.
+        system_wide: bool,
+    },
+    /// The spawner's threads are gone.
+    #[error("the gateway is ending")]
+    SpawnerGone,
+    /// Anything else.
+    #[error("{message}")]
+    Other {
+        /// The system's words.
+        message: String,
+    },
+}
+
+impl FailureKind {
+    fn hint(&self) -> String {
+        match self {
+            Self::NotAbsolute => "give the path from / on".to_owned(),
+            Self::NulByte { .. } => "remove it".to_owned(),
+            Self::BadVariableName { .. } => "use a name without =".to_owned(),
+            Self::NotFound => "check the path".to_owned(),
+            Self::Folder { .. } => "create it or correct its permissions".to_owned(),
+            Self::InterpreterMissing { interpreter } => {
+                format!("install {} or correct the first line", interpreter.display())
+            }
+            Self::InterpreterRefused { interpreter } => format!("chmod +x {}", interpreter.display()),
+            Self::CrlfShebang { .. } => "save the file with LF line ends (sed -i 's/\\r$//')".to_owned(),
+            Self::NotExecutable { .. } => "chmod +x it".to_owned(),
+            Self::NotRegular => "name a file".to_owned(),
+            Self::NoexecMount => "move it, or remount without noexec".to_owned(),
+            Self::SearchDenied { folder } => format!("chmod +x {}", folder.display()),
+            Self::PermissionDenied => "look for SELinux, AppArmor or Landlock denials".to_owned(),
+            Self::NoShebang => "add a first line such as #!/bin/sh".to_owned(),
+            Self::BadFormat => "build it for this machine".to_owned(),
+            Self::SymlinkLoop => "look for a link that leads to itself".to_owned(),
+            Self::TooBig { .. } => {
+                format!("one string may have {MAX_STRING_BYTES} bytes, all together a quarter of ulimit -s")
+            }
+            Self::TextBusy => "replace programs by rename, not by writing into them".to_owned(),
+            Self::TooManyProcesses => {
+                "raise ulimit -u or the cgroup's pids.max, or lower the process limit".to_owned()
+            }
+            Self::NoMemory => "lower the process limit".to_owned(),
+            Self::TooManyFiles { system_wide: true } => "raise fs.file-max".to_owned(),
+            Self::TooManyFiles { system_wide: false } => "raise ulimit -n".to_owned(),
+            Self::SpawnerGone => "nothing to be done".to_owned(),
+            Self::Other { .. } => "see the system's message".to_owned(),
+        }
+    }
+}
+
+/// What is remembered of a launch for the case that it fails.
+#[derive(Debug)]
+pub(super) struct Facts {
+    program: PathBuf,
+    cwd: PathBuf,
+    total_bytes: usize,
+    largest: String,
+    largest_bytes: usize,
+}
+
+impl Facts {
+    /// Gathers them, and refuses what no system could start.
+    pub(super) fn gather(launch: &Launch) -> Result<Self, SpawnFailure> {
+        let refuse = |kind| Err(SpawnFailure { kind, program: launch.program.clone(), errno: None });
+        if !launch.program.is_absolute() {
+            return refuse(FailureKind::NotAbsolute);
+        }
+        let mut facts = Self {
+            program: launch.program.clone(),
+            cwd: launch.cwd.clone(),
+            total_bytes: 0,
+            largest: "the program's name".to_owned(),
+            largest_bytes: 0,
+        };
+        let name = launch.arg0.as_deref().unwrap_or(launch.program.as_os_str());
+        for (index, argument) in std::iter::once(name).chain(launch.args.iter().map(|one| &**one)).enumerate()
+        {
+            if argument.as_bytes().contains(&0) {
+                return refuse(FailureKind::NulByte { what: format!("argument {index}") });
+            }
+            facts.count(argument.len(), || format!("argument {index}"));
+        }
+        for (name, value) in &launch.env {
+            let (name_bytes, value_bytes) = (name.as_bytes(), value.as_bytes());
+            if name_bytes.is_empty() || name_bytes.contains(&b'=') {
+                return refuse(FailureKind::BadVariableName { name: name.clone() });
+            }
+            if name_bytes.contains(&0) || value_bytes.contains(&0) {
+                return refuse(FailureKind::NulByte { what: name.to_string_lossy().into_owned() });
+            }
+            facts.count(name.len() + 1 + value.len(), || name.to_string_lossy().into_owned());
+        }
+        if facts.largest_bytes > MAX_STRING_BYTES { refuse(facts.too_big()) } else { Ok(facts) }
+    }
+
+    fn count(&mut self, bytes: usize, name: impl FnOnce() -> String) {
+        self.total_bytes += bytes + 1;
+        if bytes > self.largest_bytes {
+            self.largest_bytes = bytes;
+            self.largest = name();
+        }
+    }
+
+    fn too_big(&self) -> FailureKind {
+        FailureKind::TooBig {
+            total_bytes: self.total_bytes,
+            largest: self.largest.clone(),
+            largest_bytes: self.largest_bytes,
+        }
+    }
+}
+
+/// A failure of a call that had nothing to do with the program's file.
+pub(super) fn diagnose_io(program: &Path, error: &io::Error) -> SpawnFailure {
+    let kind = match Errno::from_io_error(error) {
+        Some(Errno::MFILE) => FailureKind::TooManyFiles { system_wide: false },
+        Some(Errno::NFILE) => FailureKind::TooManyFiles { system_wide: true },
+        Some(Errno::NOMEM | Errno::NOSPC) => FailureKind::NoMemory,
+        Some(Errno::AGAIN) => FailureKind::TooManyProcesses,
+        _ => FailureKind::Other { message: error.to_string() },
+    };
+    SpawnFailure { kind, program: program.to_owned(), errno: error.raw_os_error() }
+}
+
+/// Looks at the files to find out what one error number of many meanings meant. Called after the fact, so a file that
+/// changed meanwhile may be described as it is now.
+pub(super) fn diagnose(facts: &Facts, error: &io::Error) -> SpawnFailure {
+    let Facts { program, cwd, .. } = facts;
+    let kind = match Errno::from_io_error(error) {
+        Some(Errno::TOOBIG) => facts.too_big(),
+        Some(Errno::TXTBSY) => FailureKind::TextBusy,
+        Some(Errno::NOEXEC) => bad_format(program),
+        Some(errno @ (Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP | Errno::PERM)) => {
+            folder_failure(cwd).unwrap_or_else(|| path_failure(program, errno))
+        }
+        _ => return diagnose_io(program, error),
+    };
+    SpawnFailure { kind, program: program.clone(), errno: error.raw_os_error() }
+}
+
+fn folder_failure(cwd: &Path) -> Option<FailureKind> {
+    let entered = accessat(CWD, cwd, Access::EXEC_OK, AtFlags::EACCESS).map_err(io::Error::from);
+    let error = match entered {
+        Ok(()) if cwd.is_dir() => return None,
+        Ok(()) => io::Error::from(Errno::NOTDIR),
+        Err(error) => error,
+    };
+    Some(FailureKind::Folder { folder: cwd.to_owned(), error: error.to_string() })
+}
+
+fn path_failure(program: &Path, errno: Errno) -> FailureKind {
+    if errno == Errno::LOOP {
+        return FailureKind::SymlinkLoop;
+    }
+    let metadata = match program.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return first_closed_folder(program)
+                .map_or(FailureKind::PermissionDenied, |folder| FailureKind::SearchDenied { folder });
+        }
+        Err(_) => return FailureKind::NotFound,
+    };
+    if !metadata.is_file() {
+        return FailureKind::NotRegular;
+    }
+    if errno == Errno::NOENT || errno == Errno::NOTDIR {
+        return interpreter_failure(program).unwrap_or(FailureKind::NotFound);
+    }
+    if statvfs(program).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOEXEC)) {
+        return FailureKind::NoexecMount;
+    }
+    if !may_execute(program) {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
+        return FailureKind::NotExecutable { mode };
+    }
+    interpreter_failure(program).unwrap_or(FailureKind::PermissionDenied)
+}
+
+fn may_execute(path: &Path) -> bool {
+    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).is_ok()
+}
+
+fn first_closed_folder(program: &Path) -> Option<PathBuf> {
+    let mut folders: Vec<&Path> = program.ancestors().skip(1).collect();
+    folders.reverse();
+    folders.into_iter().find(|folder| !may_execute(folder)).map(Path::to_owned)
+}
+
+fn interpreter_failure(program: &Path) -> Option<FailureKind> {
+    let head = read_head(program)?;
+    let Some(shebang) = Shebang::of(&head) else {
+        let loader = elf_loader(program)?;
+        return (!loader.exists()).then_some(FailureKind::InterpreterMissing { interpreter: loader });
+    };
+    let interpreter = shebang.interpreter;
+    if !interpreter.exists() {
+        return Some(match interpreter.as_os_str().as_bytes().strip_suffix(b"\r") {
+            Some(name) => FailureKind::CrlfShebang {
+                interpreter: Path::new(std::ffi::OsStr::from_bytes(name)).to_owned(),
+            },
+            None => FailureKind::InterpreterMissing { interpreter: interpreter.to_owned() },
+        });
+    }
+    let refused = !interpreter.is_file() || !may_execute(interpreter);
+    refused.then(|| FailureKind::InterpreterRefused { interpreter: interpreter.to_owned() })
+}
+
+fn bad_format(program: &Path) -> FailureKind {
+    match read_head(program) {
+        Some(head) if head.starts_with(b"\x7fELF") => FailureKind::BadFormat,
+        Some(head) if Shebang::of(&head).is_some() => FailureKind::BadFormat,
+        _ => FailureKind::NoShebang,
+    }
+}
+
+fn read_head(program: &Path) -> Option<Vec<u8>> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    std::fs::File::open(program).ok()?.take(HEAD_BYTES as u64).read_to_end(&mut head).ok()?;
+    Some(head)
+}
+
+struct Shebang<'a> {
+    interpreter: &'a Path,
+}
+
+impl<'a> Shebang<'a> {
+    /// The kernel's own reading: blanks after `#!`, then the interpreter up to a blank or the line's end.
+    fn of(head: &'a [u8]) -> Option<Self> {
+        let line = head.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let start = line.iter().position(|byte| !blank(byte))?;
+        let name = line.get(start..)?.split(blank).next()?;
+        Some(Self { interpreter: Path::new(std::ffi::OsStr::from_bytes(name)) })
+    }
+}
+
+/// The dynamic loader that a 64-bit little-endian ELF file asks for (its PT_INTERP segment).
+fn elf_loader(program: &Path) -> Option<PathBuf> {
+    const PT_INTERP: u32 = 3;
+    const LONGEST_FILE_HEAD: u64 = 64 * 1024;
+    let mut file = Vec::new();
+    std::fs::File::open(program).ok()?.take(LONGEST_FILE_HEAD).read_to_end(&mut file).ok()?;
+    if !file.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let number = |at: usize, bytes: usize| -> Option<usize> {
+        let field = file.get(at..at.checked_add(bytes)?)?;
+        usize::try_from(field.iter().rev().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte))).ok()
+    };
+    let (table, entry_bytes, entries) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    for index in 0..entries {
+        let entry = table.checked_add(index.checked_mul(entry_bytes)?)?;
+        if number(entry, 4)? == PT_INTERP as usize {
+            let (offset, bytes) = (number(entry.checked_add(8)?, 8)?, number(entry.checked_add(32)?, 8)?);
+            let name = file.get(offset..offset.checked_add(bytes)?)?;
+            let name = name.strip_suffix(b"\0").unwrap_or(name);
+            return Some(Path::new(std::ffi::OsStr::from_bytes(name)).to_owned());
+        }
+    }
+    None
+}

@@ -1,0 +1,55 @@
+//! Processes: started off the runtime's threads, watched by pidfd, ended with their whole group, reaped by name.
+//! This room must not know HTTP, routes, configuration or what a program is started for.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`startup`] | what the gateway's own process must look like before the first child |
+//! | [`launch`] | a program with its arguments, environment and descriptors, as data |
+//! | [`spawn`] | the threads that start programs |
+//! | [`child`] | one running program: its pipes, its exit |
+//! | [`ending`] | TERM, grace, KILL, reap: the one thread that sees a child out |
+//! | [`reap`] | the system calls: peek, reap, signal a group |
+//! | [`orphan`] | children of children that land here when the gateway is process 1 or a subreaper |
+//! | [`diagnose`] | why a program could not be started, and what to do about it |
+//! | [`signal`] | the gateway's own signals as a stream |
+//!
+//! ```no_run
+//! use gatebridge::process::{Launch, Spawner, Stdin};
+//! use std::num::NonZeroUsize;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let spawner = Spawner::start(NonZeroUsize::MIN)?;
+//! let mut launch = Launch::new("/bin/cat");
+//! launch.stdin = Stdin::Pipe;
+//! let mut child = spawner.spawn(launch).await?;
+//!
+//! let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else { unreachable!() };
+//! stdin.write_all(b"hello").await?;
+//! drop(stdin); // end of input
+//! let mut answer = Vec::new();
+//! stdout.read_to_end(&mut answer).await?;
+//! assert_eq!(answer, b"hello");
+//! assert!(child.wait().await?.success());
+//! # Ok(()) }
+//! ```
+
+pub mod child;
+pub mod diagnose;
+pub mod ending;
+pub mod launch;
+pub mod orphan;
+pub mod reap;
+pub mod signal;
+pub mod spawn;
+pub mod startup;
+
+pub use child::Child;
+pub use diagnose::{FailureClass, FailureKind, SpawnFailure};
+pub use ending::Ending;
+pub use launch::{DEFAULT_GRACE, Launch, Output, RestOfGroup, Stdin};
+pub use orphan::{adopt_orphans, reap_orphans};
+pub use reap::{Exit, GroupSignal, Pid, Status};
+pub use signal::{Signal, Signals};
+pub use spawn::Spawner;
+pub use startup::prepare;
