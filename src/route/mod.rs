@@ -1,0 +1,7 @@
+//! From a request's path to what answers it. This room must not know how anything is started or spoken to.
+
+pub mod path;
+pub mod script;
+
+pub use path::{DecodedPath, EncodedSlash, PathError, decode_path, decode_path_with};
+pub use script::{LookupFailure, Refusal, RootError, Script, ScriptRoot};
