@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Client, Ended, Folder, Peer, Record, process};
+use common::{Client, Ended, Folder, Peer, Record, noise, process};
 
 /// Serves `answer` once to whoever connects, after it has read a head, and ends the connection.
 fn serve_once(answer: &'static str) -> std::net::SocketAddr {
@@ -70,4 +70,51 @@ fn a_record_tells_what_a_program_saw_and_a_pidfd_when_it_ended() {
     assert!(process::resident_kib(id) > 0);
     peer.kill();
     assert!(process::ends_within(id, Duration::ZERO));
+}
+
+/// nginx in front of the workers of the fixtures: they must be sound before they can judge the gateway.
+#[test]
+fn the_workers_answer_nginx_alike() {
+    let folder = Folder::new();
+    let record = Record::new(&folder, "record");
+    let [front, fastcgi, scgi] = ["front", "fastcgi", "scgi"]
+        .map(|name| format!("unix:{}", folder.join(&format!("{name}.sock")).display()));
+    let path = record.path().to_str().unwrap();
+    let _fastcgi = Peer::fastcgi_worker(&fastcgi, &["--record", path]);
+    let _scgi = Peer::scgi_worker(&scgi, &["--record", path]);
+    let location = |kind: &str, address: &str| {
+        format!(
+            "location ~ ^/{kind}(/.*)$ {{ include /etc/nginx/{kind}_params; {kind}_param PATH_INFO $1;\n\
+             {kind}_param SCRIPT_NAME /{kind}; {kind}_pass {address}; }}\n"
+        )
+    };
+    let http = format!(
+        "server {{ listen {front}; client_max_body_size 0;\n{}{}}}",
+        location("fastcgi", &fastcgi),
+        location("scgi", &scgi)
+    );
+    let _nginx = Peer::nginx(&folder, &http, &front);
+    // nginx does not read the answer while it writes a long body: keep this one below a socket's buffer.
+    let body = noise(1, 50_000);
+    let ask = |method: &str, path: &str, body: &[u8]| {
+        let mut client = Client::connect_unix(&folder.join("front.sock"));
+        client.ask(method, path, &[("Connection", "close")], body)
+    };
+    for kind in ["fastcgi", "scgi"] {
+        assert_eq!(ask("GET", &format!("/{kind}/hello"), b"").expect(200).text(), "hello\n");
+        assert_eq!(ask("POST", &format!("/{kind}/echo"), &body).expect(200).body, body);
+        assert!(ask("POST", &format!("/{kind}/count"), &body).expect(200).text().starts_with("50000 "));
+        assert_eq!(ask("GET", &format!("/{kind}/status/404/Gone"), b"").status(), 404);
+        assert_eq!(ask("GET", &format!("/{kind}/bad/half"), b"").status(), 502);
+        assert_eq!(ask("GET", &format!("/{kind}/big/1000000"), b"").expect(200).body.len(), 1_000_000);
+        let environ = ask("GET", &format!("/{kind}/environ?a=%20"), b"").expect(200).text();
+        assert!(environ.contains("\nQUERY_STRING=a=%20\n"), "{environ}");
+    }
+    let mark = record.events.mark();
+    let mut client = Client::connect_unix(&folder.join("front.sock"));
+    client.send("GET /fastcgi/stalls HTTP/1.1\r\nHost: test.example\r\n\r\n");
+    record.events.wait_for_after(mark, "request GET /stalls");
+    drop(client);
+    record.events.wait_for_after(mark, "closed");
+    assert_eq!(record.events.matching("unsound"), Vec::<String>::new());
 }
