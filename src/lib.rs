@@ -1,6 +1,10 @@
-//! The gateway library.
+//! gatebridge: the bridge between HTTP and programs.
 #![deny(unsafe_code)]
 
+pub mod back;
 pub mod config;
+pub mod exchange;
+pub mod io;
+pub mod policy;
 pub mod process;
 pub mod route;

@@ -1,0 +1,208 @@
+//! What is noted of one exchange, by whoever knows it, until nobody is left who could add to it; then it becomes one
+//! finished record. It does not know how records are written.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::header::HeaderMap;
+use http::{Method, StatusCode, Version};
+
+use super::UniqueId;
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// The response went out whole.
+    #[default]
+    Complete,
+    /// The client left before it had the whole response.
+    ClientGone,
+    /// The program, or the gateway, broke the response off.
+    BrokenOff,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramEnd {
+    /// It exited with this status, 0 to 255.
+    Exited(i32),
+    /// This signal ended it.
+    Signalled(i32),
+}
+
+/// What a CGI process used, once it has been reaped.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramUsage {
+    /// How it ended.
+    pub ended: ProgramEnd,
+    /// CPU time of the process and of the children it waited for, user and system together.
+    pub cpu: Duration,
+    /// The largest resident size, in bytes.
+    pub peak_memory_bytes: u64,
+}
+
+/// One finished exchange: what the access log, the metrics and the status page are made of.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The exchange's id; the program saw it as UNIQUE_ID, an error page shows it.
+    pub id: UniqueId,
+    /// When the request head was complete.
+    pub at: SystemTime,
+    /// The client's address, as believed (a trusted proxy may have named it); `None` on a unix socket.
+    pub remote_addr: Option<IpAddr>,
+    /// REMOTE_USER, where somebody authenticated the client.
+    pub remote_user: Option<Bytes>,
+    /// The request's method.
+    pub method: Method,
+    /// The request target as received.
+    pub target: Bytes,
+    /// The request's protocol version.
+    pub version: Version,
+    /// The `Host` that was asked for.
+    pub host: Option<Bytes>,
+    /// The `Referer` field.
+    pub referer: Option<Bytes>,
+    /// The `User-Agent` field.
+    pub user_agent: Option<Bytes>,
+    /// The route that answered, by its path as configured.
+    pub route: Option<Arc<str>>,
+    /// The back that answered: `cgi:SCRIPT`, `pool:NAME`, `files` ...
+    pub back: Option<Arc<str>>,
+    /// How long the request waited for a worker or a process slot.
+    pub queue_wait: Option<Duration>,
+    /// The final status that was sent; `None` if the client left before there was one.
+    pub status: Option<StatusCode>,
+    /// From the complete request head to the first byte of the final response head.
+    pub first_byte: Option<Duration>,
+    /// From the complete request head until the exchange was over for the client.
+    pub total: Duration,
+    /// Bytes of request body that were taken from the client.
+    pub bytes_received: u64,
+    /// Bytes of response body that were given to the client's socket.
+    pub bytes_sent: u64,
+    /// How it ended.
+    pub ending: Ending,
+    /// What a CGI process used.
+    pub usage: Option<ProgramUsage>,
+}
+
+/// Takes finished records: the access log, the metrics.
+pub trait RecordSink: Send + Sync {
+    /// Takes one finished record. Called on the runtime's threads: it must not block.
+    fn finish(&self, record: Record);
+}
+
+/// A 1xx response on its way up, before the final one (RFC 9110 15.2).
+#[derive(Clone, Debug)]
+pub struct Interim {
+    /// 100 to 199, never 100 or 101 from a program.
+    pub status: StatusCode,
+    /// Its fields.
+    pub headers: HeaderMap,
+}
+
+/// The note pad of one exchange, shared by all who have a hand in it.
+///
+/// The record is finished when the last holder drops it: the front when the client has been served, and a CGI back
+/// when the process has been reaped, whichever comes last.
+pub struct Exchange {
+    started: Instant,
+    record: Mutex<Option<Record>>,
+    has_interim: AtomicBool,
+    interim: Mutex<InterimQueue>,
+    sink: Arc<dyn RecordSink>,
+}
+
+#[derive(Default)]
+struct InterimQueue {
+    waiting: Vec<Interim>,
+    front: Option<Waker>,
+}
+
+/// At most this many 1xx responses wait for the front; a program that sends more before the front could write any
+/// loses the rest, which it may (RFC 9110 15.2: a 1xx response is only ever a hint).
+const MAX_WAITING_INTERIMS: usize = 16;
+
+impl Exchange {
+    /// A note pad whose finished record goes to `sink`. `record.total` and the like are filled in later.
+    pub fn new(record: Record, sink: Arc<dyn RecordSink>) -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            record: Mutex::new(Some(record)),
+            has_interim: AtomicBool::new(false),
+            interim: Mutex::default(),
+            sink,
+        })
+    }
+
+    /// When the request head was complete: what deadlines count from.
+    #[must_use]
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The exchange's id.
+    #[must_use]
+    pub fn id(&self) -> UniqueId {
+        lock(&self.record).as_ref().map(|record| record.id.clone()).unwrap_or_default()
+    }
+
+    /// Notes something on the record.
+    pub fn note(&self, write: impl FnOnce(&mut Record)) {
+        if let Some(record) = lock(&self.record).as_mut() {
+            write(record);
+        }
+    }
+
+    /// Sends a 1xx response on its way up; the front passes it on as soon as it can, if the client's protocol has any.
+    pub fn send_interim(&self, interim: Interim) {
+        let mut queue = lock(&self.interim);
+        if queue.waiting.len() < MAX_WAITING_INTERIMS {
+            queue.waiting.push(interim);
+            self.has_interim.store(true, Ordering::Release);
+        }
+        if let Some(front) = queue.front.take() {
+            front.wake();
+        }
+    }
+
+    /// For the front: takes the 1xx responses that wait, and asks to be woken by the next.
+    pub fn take_interims(&self, front: &Waker) -> Vec<Interim> {
+        let mut queue = lock(&self.interim);
+        self.has_interim.store(false, Ordering::Release);
+        if !queue.front.as_ref().is_some_and(|known| known.will_wake(front)) {
+            queue.front = Some(front.clone());
+        }
+        std::mem::take(&mut queue.waiting)
+    }
+
+    /// For the front: whether a 1xx response waits. Costs one load.
+    #[must_use]
+    pub fn has_interim(&self) -> bool {
+        self.has_interim.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(record) = lock(&self.record).take() {
+            self.sink.finish(record);
+        }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+/// A panic elsewhere must not take the log down with it: the notes are plain values and stay usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

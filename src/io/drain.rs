@@ -1,0 +1,105 @@
+//! The end of service, told to whoever serves, and the wait until all have ended. It does not know why it drains.
+
+use tokio::sync::{mpsc, watch};
+
+/// How far the end of service has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Service goes on.
+    Serving,
+    /// Whatever has begun is ended in peace; nothing new is begun.
+    Draining,
+    /// The time for that is over: everything ends at once.
+    Cut,
+}
+
+/// Starts the drain and waits for its end.
+#[derive(Debug)]
+pub struct Drain {
+    phase: watch::Sender<Phase>,
+    guard: mpsc::Sender<()>,
+    ended: mpsc::Receiver<()>,
+}
+
+/// Sees how far the drain has come, and keeps it from being over for as long as it lives. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct DrainWatch {
+    phase: watch::Receiver<Phase>,
+    _guard: mpsc::Sender<()>,
+}
+
+impl Drain {
+    /// A drain that has not begun.
+    #[must_use]
+    pub fn new() -> Self {
+        let (guard, ended) = mpsc::channel(1);
+        Self { phase: watch::Sender::new(Phase::Serving), guard, ended }
+    }
+
+    /// A view of it for those who serve.
+    #[must_use]
+    pub fn watch(&self) -> DrainWatch {
+        DrainWatch { phase: self.phase.subscribe(), _guard: self.guard.clone() }
+    }
+
+    /// Tells everybody to end what they have begun and to begin nothing new.
+    pub fn begin(&self) {
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Tells everybody to end at once.
+    pub fn cut(&self) {
+        self.phase.send_replace(Phase::Cut);
+    }
+
+    /// Waits until every watch has been dropped. May be cancelled and called again.
+    pub async fn ended(&mut self) {
+        // Our own sender would keep the channel open for ever; after this nobody can watch any more, and need not.
+        self.guard = mpsc::channel(1).0;
+        self.ended.recv().await;
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DrainWatch {
+    /// Whether the drain has come so far.
+    #[must_use]
+    pub fn is(&self, phase: Phase) -> bool {
+        *self.phase.borrow() >= phase
+    }
+
+    /// Waits until the drain has come so far; at once if it has.
+    pub async fn reached(&mut self, phase: Phase) {
+        // A sender that is gone means that nobody can drain any more: the same as the end.
+        drop(self.phase.wait_for(|reached| *reached >= phase).await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_drain_ends_when_the_last_watch_is_dropped() {
+        let mut drain = Drain::new();
+        let mut watch = drain.watch();
+        assert!(!watch.is(Phase::Draining));
+        drain.begin();
+        watch.reached(Phase::Draining).await;
+        assert!(!watch.is(Phase::Cut));
+        {
+            let ended = std::pin::pin!(drain.ended());
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(std::future::Future::poll(ended, &mut cx).is_pending());
+        }
+        drain.cut();
+        watch.reached(Phase::Cut).await;
+        drop(watch);
+        drain.ended().await;
+    }
+}
