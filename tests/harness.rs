@@ -112,9 +112,10 @@ fn the_workers_answer_nginx_alike() {
     }
     let mark = record.events.mark();
     let mut client = Client::connect_unix(&folder.join("front.sock"));
-    client.send("GET /fastcgi/stalls HTTP/1.1\r\nHost: test.example\r\n\r\n");
-    record.events.wait_for_after(mark, "request GET /stalls");
+    client.send("GET /fastcgi/silent HTTP/1.1\r\nHost: test.example\r\n\r\n");
+    record.events.wait_for_after(mark, "request GET /silent");
     drop(client);
     record.events.wait_for_after(mark, "closed");
-    assert_eq!(record.events.matching("unsound"), Vec::<String>::new());
+    let unsound = record.events.matching("unsound");
+    assert!(unsound.iter().all(|line| line == "unsound two variables SCRIPT_NAME"), "{unsound:?}"); // nginx does that
 }
