@@ -14,11 +14,37 @@ pub enum Severity {
     Warning,
 }
 
+/// What sort of mistake it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The file could not be read, or is not UTF-8.
+    File,
+    /// It is not TOML.
+    Syntax,
+    /// A key or table that does not exist, or not here.
+    Unknown,
+    /// A key that must be there is not.
+    Missing,
+    /// A value of the wrong type, out of range, or without meaning.
+    Value,
+    /// Two things that do not go together, or the same thing twice.
+    Conflict,
+    /// A name that refers to nothing.
+    Dangling,
+    /// A file or folder that is not there or not as it must be.
+    Disk,
+    /// Recognised, but not in this version.
+    Unavailable,
+}
+
 /// One mistake, or one thing to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
+    /// What sort of mistake it is.
+    pub kind: Kind,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,
     /// The bytes of the file that it is about; `None` when it is about the file as a whole.
@@ -29,18 +55,18 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// An error about these bytes of the file.
-    pub fn error(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), span: Some(span), hint: None }
+    pub fn error(kind: Kind, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, kind, message: message.into(), span: Some(span), hint: None }
     }
 
     /// A warning about these bytes of the file.
-    pub fn warning(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(span, message) }
+    pub fn warning(kind: Kind, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(kind, span, message) }
     }
 
     /// An error about the file as a whole.
-    pub fn about_file(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), span: None, hint: None }
+    pub fn about_file(kind: Kind, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, kind, message: message.into(), span: None, hint: None }
     }
 
     /// The same with a hint.
@@ -167,7 +193,7 @@ impl<'s> Place<'s> {
         let before = &source[line_start..start];
         let marked = &source[start..end.min(line_start + text.len()).max(start)];
         Self {
-            line: source[..start].matches('\n').count() + 1,
+            line: line_of(source, start),
             column: before.chars().count() + 1,
             text,
             // A tab before the caret stays a tab, so that both lines are indented alike whatever a tab's width is.
@@ -175,6 +201,11 @@ impl<'s> Place<'s> {
             width: marked.trim_end().chars().count().max(1),
         }
     }
+}
+
+/// The line number, from 1, of a byte of the file.
+pub(super) fn line_of(source: &str, at: usize) -> usize {
+    source.as_bytes()[..at.min(source.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 fn floor_boundary(source: &str, at: usize) -> usize {
