@@ -9,7 +9,8 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Client, Ended, Folder, Peer, Record, noise, process};
+use common::peer::{Peer, test_program};
+use common::{Client, Ended, Folder, Record, noise, process};
 
 /// Serves `answer` once to whoever connects, after it has read a head, and ends the connection.
 fn serve_once(answer: &'static str) -> std::net::SocketAddr {
@@ -72,6 +73,14 @@ fn a_record_tells_what_a_program_saw_and_a_pidfd_when_it_ended() {
     assert!(process::ends_within(id, Duration::ZERO));
 }
 
+/// An nginx location `/KIND`, KIND being `fastcgi` or `scgi`, before the worker at `address`.
+fn location(kind: &str, address: &str) -> String {
+    format!(
+        "location ~ ^/{kind}(/.*)$ {{ include /etc/nginx/{kind}_params; {kind}_param PATH_INFO $1;\n\
+         {kind}_param SCRIPT_NAME /{kind}; {kind}_pass {address}; }}\n"
+    )
+}
+
 /// nginx in front of the workers of the fixtures: they must be sound before they can judge the gateway.
 #[test]
 fn the_workers_answer_nginx_alike() {
@@ -82,12 +91,6 @@ fn the_workers_answer_nginx_alike() {
     let path = record.path().to_str().unwrap();
     let _fastcgi = Peer::fastcgi_worker(&fastcgi, &["--record", path]);
     let _scgi = Peer::scgi_worker(&scgi, &["--record", path]);
-    let location = |kind: &str, address: &str| {
-        format!(
-            "location ~ ^/{kind}(/.*)$ {{ include /etc/nginx/{kind}_params; {kind}_param PATH_INFO $1;\n\
-             {kind}_param SCRIPT_NAME /{kind}; {kind}_pass {address}; }}\n"
-        )
-    };
     let http = format!(
         "server {{ listen {front}; client_max_body_size 0;\n{}{}}}",
         location("fastcgi", &fastcgi),
@@ -118,4 +121,33 @@ fn the_workers_answer_nginx_alike() {
     record.events.wait_for_after(mark, "closed");
     let unsound = record.events.matching("unsound");
     assert!(unsound.iter().all(|line| line == "unsound two variables SCRIPT_NAME"), "{unsound:?}"); // nginx does that
+}
+
+#[test]
+fn the_transfer_program_answers_nginx_alike() {
+    let folder = Folder::new();
+    let address = |name: &str| format!("unix:{}", folder.join(&format!("{name}.sock")).display());
+    let transfer = test_program("transfer");
+    let worker = |kind: &str| {
+        let mut command = Command::new(&transfer);
+        command.args([kind, &address(kind)]);
+        Peer::start_at(command, &address(kind))
+    };
+    let _workers = (worker("fastcgi"), worker("scgi"));
+    let locations = location("fastcgi", &address("fastcgi")) + &location("scgi", &address("scgi"));
+    let http = format!("server {{ listen {}; client_max_body_size 0;\n{locations}}}", address("front"));
+    let _nginx = Peer::nginx(&folder, &http, &address("front"));
+    let body = noise(2, 1_000_000);
+    let sum: u64 = body.iter().map(|&byte| u64::from(byte)).sum();
+    for kind in ["fastcgi", "scgi"] {
+        let ask = |path: &str, body: &[u8]| {
+            let mut client = Client::connect_unix(&folder.join("front.sock"));
+            client.ask("POST", &format!("/{kind}{path}"), &[], body).expect(200)
+        };
+        assert_eq!(ask("/sink", &body).text(), format!("1000000 {sum}\n"));
+        let source = ask("/source/1000000", b"").body;
+        assert!(source.iter().zip((0..=250).cycle()).all(|(byte, expected)| *byte == expected));
+        assert_eq!(source.len(), 1_000_000);
+        assert_eq!(ask("/loop", &body[..1000]).body, &body[..1000]);
+    }
 }
