@@ -1,43 +1,20 @@
 //! The Web server's side of a connection: sends requests, receives answers. It must not know sockets, time or HTTP.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use crate::error::{Error, Misuse, Unclean, Violation};
+use crate::events::ClientEvent;
 use crate::limits::ClientLimits;
-use crate::management::{Values, check_management, names_content, put_management, read_values};
+use crate::management::{check_management, names_content, read_values};
 use crate::params::{Output as OutputBuffer, ParamsWriter};
-use crate::reader::RecordReader;
+use crate::reader::{self, RecordReader};
 use crate::record::{
-    BeginRequest, EndRequest, Header, KEEP_CONN, MAX_CONTENT_BYTES, ProtocolStatus, RecordFraming,
-    RecordType, RequestId, Role, put_empty, put_fixed,
+    BeginRequest, EndRequest, Header, KEEP_CONN, MAX_CONTENT_BYTES, RecordType, RequestId, Role,
 };
 use crate::state::{Input, InputStream, Output, OutputStream, Requests, Step};
+use crate::writer::{RecordFraming, put_empty, put_fixed, put_management};
 
-/// What the application said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClientEvent {
-    /// A piece of the response, as large as it came: a record may arrive in several pieces. Never empty.
-    Stdout(RequestId, Bytes),
-    /// The response is complete. STDERR may still follow, END_REQUEST must.
-    StdoutEnd(RequestId),
-    /// A piece of what the application complains about. Never empty.
-    Stderr(RequestId, Bytes),
-    /// It complains no more.
-    StderrEnd(RequestId),
-    /// The request is over and its id is free. The ends of STDOUT and STDERR may not have been said before.
-    EndRequest {
-        /// The request.
-        id: RequestId,
-        /// The application's own status; for a Responder what a CGI script would give to `exit`.
-        app_status: u32,
-        /// How it ended for the protocol.
-        protocol_status: ProtocolStatus,
-    },
-    /// The answer to GET_VALUES.
-    Values(Values),
-    /// The application does not know a type of management record that we sent.
-    UnknownType(u8),
-}
+type Reading = reader::Reading<ClientEvent>;
 
 /// The side of a connection that the specification calls the Web server.
 ///
@@ -310,7 +287,7 @@ impl Client {
                 RecordType::EndRequest => return self.read_end_request(header),
                 RecordType::GetValuesResult => return self.read_values(header),
                 RecordType::UnknownType => return self.read_unknown_type(header),
-                RecordType::Other(_) => Reading::or_skip(self.reader.skip()),
+                RecordType::Other(_) => Reading::skipped(self.reader.skip()),
                 record_type @ (RecordType::BeginRequest
                 | RecordType::AbortRequest
                 | RecordType::Params
@@ -332,7 +309,7 @@ impl Client {
     fn read_stream(&mut self, header: Header, stream: OutputStream) -> Result<Reading, Violation> {
         let (id, request) = in_progress(&mut self.requests, header)?;
         if request.aborted {
-            return Ok(Reading::or_skip(self.reader.skip()));
+            return Ok(Reading::skipped(self.reader.skip()));
         }
         let role = request.input.role;
         let step = request
@@ -388,19 +365,6 @@ impl Client {
             return Ok(());
         }
         Err(Violation::Truncated { requests, missing_bytes })
-    }
-}
-
-/// What became of the open record.
-enum Reading {
-    Event(ClientEvent),
-    Dropped,
-    Incomplete,
-}
-
-impl Reading {
-    fn or_skip(skipped: Option<()>) -> Self {
-        skipped.map_or(Self::Incomplete, |()| Self::Dropped)
     }
 }
 

@@ -55,11 +55,11 @@
 //! | section | about | where |
 //! |---|---|---|
 //! | 2.2, 3.2 | the listening socket, `FCGI_WEB_SERVER_ADDRS` | constants in `record.rs`; the rest is I/O |
-//! | 3.3 | records, padding, request ids, streams | `record.rs`, `reader.rs`, `state.rs` |
+//! | 3.3 | records, padding, request ids, streams | `record.rs`, `reader.rs`, `writer.rs`, `state.rs` |
 //! | 3.4 | name-value pairs | `params.rs` |
 //! | 3.5 | closing: `KEEP_CONN` | [`Client::is_reusable`], [`Server::should_close`] |
 //! | 4 | management records | `management.rs` |
-//! | 5 | application records | `record.rs`, `client.rs`, `server.rs` |
+//! | 5 | application records | `record.rs`, `events.rs`, `client.rs`, `server.rs` |
 //! | 6 | roles and their streams | the table in `state.rs` |
 //! | 7 | errors | `error.rs` |
 //! | 8 | types and constants | `record.rs`, `management.rs` |
@@ -70,6 +70,7 @@
 
 mod client;
 mod error;
+mod events;
 mod limits;
 mod management;
 mod params;
@@ -77,9 +78,11 @@ mod reader;
 mod record;
 mod server;
 mod state;
+mod writer;
 
-pub use client::{Client, ClientEvent};
+pub use client::Client;
 pub use error::{Blame, Error, Misuse, ParamsFault, Unclean, Violation};
+pub use events::{Answer, AnswerReason, ClientEvent, ServerEvent};
 pub use limits::{
     ClientLimits, DEFAULT_CLIENT_REQUESTS, DEFAULT_HALF_OPEN_REQUESTS, DEFAULT_MANAGEMENT_BYTES,
     DEFAULT_PARAM_NAME_BYTES, DEFAULT_PARAM_PAIRS, DEFAULT_PARAM_VALUE_BYTES, DEFAULT_PARAMS_BYTES,
@@ -89,7 +92,8 @@ pub use management::{Capabilities, MAX_CONNS, MAX_REQS, MPXS_CONNS, Values};
 pub use params::{Output, Params, ParamsWriter};
 pub use record::{
     ALIGNMENT_BYTES, BeginRequest, EndRequest, HEADER_BYTES, Header, KEEP_CONN, LISTENSOCK_FILENO,
-    MAX_ALIGNED_CONTENT_BYTES, MAX_CONTENT_BYTES, ProtocolStatus, RecordFraming, RecordType, RequestId, Role,
+    MAX_ALIGNED_CONTENT_BYTES, MAX_CONTENT_BYTES, ProtocolStatus, RecordType, RequestId, Role,
     VARIABLE_PREFIX, VERSION, WEB_SERVER_ADDRS,
 };
-pub use server::{Answer, AnswerReason, Server, ServerEvent};
+pub use server::Server;
+pub use writer::RecordFraming;

@@ -5,7 +5,8 @@ use bytes::{BufMut, Bytes};
 use crate::error::{ParamsFault, Violation};
 use crate::limits::ParamsLimits;
 use crate::params::{Params, ParamsReader, put_pair};
-use crate::record::{Header, RecordType, put_fixed};
+use crate::record::{Header, RecordType};
+use crate::writer::put_fixed;
 
 /// `FCGI_MAX_CONNS`: how many connections at once the application accepts.
 pub const MAX_CONNS: &str = "FCGI_MAX_CONNS";
@@ -108,14 +109,6 @@ pub(crate) fn answer_content(asked: &Values, capabilities: &Capabilities) -> Vec
         }
     }
     content
-}
-
-/// Appends a management record with content of any length; `content` must fit into one record.
-pub(crate) fn put_management(out: &mut impl BufMut, record_type: RecordType, content: &[u8]) {
-    let header = Header::aligned(record_type, 0, content.len() as u16);
-    out.put_slice(&header.to_bytes());
-    out.put_slice(content);
-    out.put_bytes(0, usize::from(header.padding_length));
 }
 
 /// Appends the UNKNOWN_TYPE record that answers a management record of that type (section 4.2).

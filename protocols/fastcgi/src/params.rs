@@ -103,11 +103,16 @@ impl ParamsReader {
         Self { limits, buffer: BytesMut::new(), spans: Vec::new(), pending: None, cursor: 0 }
     }
 
-    /// Takes the next bytes of the stream. Every limit is checked before memory is taken; memory is taken only for
-    /// bytes that have come, never for a length that was only announced.
+    /// A record says that so many bytes of the stream will come. Too many are refused before any of them is taken, and
+    /// so in the same way however they are cut.
+    pub(crate) fn announce(&self, length: usize) -> Result<(), ParamsFault> {
+        self.check_total(self.buffer.len().saturating_add(length))
+    }
+
+    /// Takes the next bytes of the stream, which were announced. Every limit is checked as soon as the length is known;
+    /// memory is taken only for bytes that have come, never for a length that a pair only claims.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), ParamsFault> {
-        let needed = self.buffer.len().saturating_add(bytes.len());
-        self.check_total(needed)?;
+        self.announce(bytes.len())?;
         self.buffer.extend_from_slice(bytes);
         loop {
             let span = match self.pending.take() {

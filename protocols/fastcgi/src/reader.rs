@@ -54,6 +54,11 @@ impl RecordReader {
         Ok(Some(header))
     }
 
+    /// Bytes of the open record's content that have not been taken.
+    pub(crate) fn content_due(&self) -> usize {
+        self.open.map_or(0, |open| open.content_due)
+    }
+
     /// The next piece of the open record's content, as much as is here. It is empty only when the record has no
     /// content at all. `None` asks for more bytes.
     pub(crate) fn piece(&mut self) -> Option<Bytes> {
@@ -142,5 +147,22 @@ impl RecordReader {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
+    }
+}
+
+/// What became of the open record.
+pub(crate) enum Reading<E> {
+    /// It said something.
+    Event(E),
+    /// It said nothing, and has been consumed.
+    Dropped,
+    /// More bytes are needed.
+    Incomplete,
+}
+
+impl<E> Reading<E> {
+    /// The record's content is being skipped.
+    pub(crate) fn skipped(skipped: Option<()>) -> Self {
+        skipped.map_or(Self::Incomplete, |()| Self::Dropped)
     }
 }

@@ -4,8 +4,6 @@
 use std::fmt;
 use std::num::NonZeroU16;
 
-use bytes::BufMut;
-
 use crate::error::Violation;
 
 /// `FCGI_VERSION_1`, the only version there ever was.
@@ -30,7 +28,6 @@ pub const VARIABLE_PREFIX: &str = "Variable-";
 
 /// The length of the bodies of BEGIN_REQUEST, END_REQUEST and UNKNOWN_TYPE.
 pub(crate) const FIXED_BODY_BYTES: usize = 8;
-const NO_BYTES: [u8; ALIGNMENT_BYTES] = [0; ALIGNMENT_BYTES];
 
 /// Names one request on its connection: 1 to 65535. Number 0 (`FCGI_NULL_REQUEST_ID`) belongs to management records
 /// and cannot be expressed.
@@ -199,59 +196,6 @@ impl fmt::Display for Header {
         write!(f, "{record_type} id {request_id}, {content_length} bytes")?;
         if *padding_length > 0 { write!(f, " + {padding_length} padding") } else { Ok(()) }
     }
-}
-
-/// What goes around a piece of payload that is sent as one record: a header before it, padding behind it. The payload
-/// itself is never touched, so the three can leave in one vectored write (or by sendfile between two writes).
-///
-/// A record holds 65535 bytes at most. When `content_length` is less than what was offered, only so many bytes go into
-/// this record; offer the rest again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "the payload may only be sent between this header and this padding"]
-pub struct RecordFraming {
-    /// To be sent before the payload.
-    pub header: [u8; HEADER_BYTES],
-    /// How many bytes of the offered payload belong to this record: at least 1.
-    pub content_length: usize,
-    /// How many zero bytes follow the payload: 0 to 7.
-    pub padding_length: u8,
-}
-
-impl RecordFraming {
-    /// Frames as much of `offered_bytes` as one record takes.
-    pub(crate) fn new(record_type: RecordType, id: RequestId, offered_bytes: usize) -> Self {
-        let content_length = match u16::try_from(offered_bytes) {
-            Ok(all) => all,
-            Err(_) => MAX_ALIGNED_CONTENT_BYTES as u16,
-        };
-        let header = Header::aligned(record_type, id.get(), content_length);
-        Self {
-            header: header.to_bytes(),
-            content_length: usize::from(content_length),
-            padding_length: header.padding_length,
-        }
-    }
-
-    /// The zero bytes to be sent behind the payload.
-    pub fn padding(&self) -> &'static [u8] {
-        &NO_BYTES[..usize::from(self.padding_length) % ALIGNMENT_BYTES]
-    }
-}
-
-/// Appends a whole record with a body of fixed length.
-pub(crate) fn put_fixed(
-    out: &mut impl BufMut,
-    record_type: RecordType,
-    request_id: u16,
-    body: [u8; FIXED_BODY_BYTES],
-) {
-    out.put_slice(&Header::aligned(record_type, request_id, FIXED_BODY_BYTES as u16).to_bytes());
-    out.put_slice(&body);
-}
-
-/// Appends a record without content: the end of a stream, or ABORT_REQUEST.
-pub(crate) fn put_empty(out: &mut impl BufMut, record_type: RecordType, id: RequestId) {
-    out.put_slice(&Header::aligned(record_type, id.get(), 0).to_bytes());
 }
 
 /// What an application is asked to do for a request (section 6).

@@ -1,74 +1,18 @@
 //! The application's side of a connection: receives requests, sends answers. It must not know sockets, time or CGI.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use crate::error::{Error, Misuse, Violation};
+use crate::events::{Answer, AnswerReason, ServerEvent};
 use crate::limits::ServerLimits;
-use crate::management::{
-    Capabilities, answer_content, check_management, put_management, put_unknown_type, read_values,
-};
-use crate::params::{Params, ParamsReader};
-use crate::reader::RecordReader;
-use crate::record::{
-    BeginRequest, EndRequest, Header, ProtocolStatus, RecordFraming, RecordType, RequestId, Role, put_empty,
-    put_fixed,
-};
+use crate::management::{Capabilities, answer_content, check_management, put_unknown_type, read_values};
+use crate::params::ParamsReader;
+use crate::reader::{self, RecordReader};
+use crate::record::{BeginRequest, EndRequest, Header, ProtocolStatus, RecordType, RequestId, Role};
 use crate::state::{Input, InputStream, OutOfTurn, Output, OutputStream, Requests, Step};
+use crate::writer::{RecordFraming, put_empty, put_fixed, put_management};
 
-/// What the Web server said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ServerEvent {
-    /// A request begins; its variables follow.
-    BeginRequest {
-        /// The request.
-        id: RequestId,
-        /// What we are asked to do.
-        role: Role,
-        /// Whether the connection is to stay open after it.
-        keep_conn: bool,
-    },
-    /// All variables of the request.
-    Params(RequestId, Params),
-    /// A piece of the request's body, as large as it came: a record may arrive in several pieces. Never empty.
-    Stdin(RequestId, Bytes),
-    /// The body is complete.
-    StdinEnd(RequestId),
-    /// A piece of the file that a Filter is to filter. Never empty.
-    Data(RequestId, Bytes),
-    /// The file is complete.
-    DataEnd(RequestId),
-    /// The Web server no longer wants the answer. Nothing more comes for the request: wake whoever reads its body.
-    /// [`Server::end_request`] is still due, soon.
-    Abort(RequestId),
-    /// A whole record that answers for us: write it to the connection, between other records. It answers GET_VALUES or
-    /// a management type that is not known, or refuses a request.
-    Answer(Answer),
-}
-
-/// A record that the codec itself answers with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// What it is about.
-    pub reason: AnswerReason,
-    /// The record, ready to be written.
-    pub bytes: Bytes,
-}
-
-/// What an [`Answer`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnswerReason {
-    /// It tells the [`Capabilities`].
-    Values,
-    /// It says that a management type is not known.
-    UnknownType(u8),
-    /// It refuses a request.
-    Refused {
-        /// The request, which was never shown.
-        id: RequestId,
-        /// Why.
-        protocol_status: ProtocolStatus,
-    },
-}
+type Reading = reader::Reading<ServerEvent>;
 
 /// The side of a connection that the specification calls the application.
 ///
@@ -279,7 +223,7 @@ impl Server {
                 // Section 4.2: an unknown type with id 0 is a management record and is answered; others are skipped.
                 RecordType::Other(number) => match self.reader.skip() {
                     Some(()) if header.request_id == 0 => unknown_type(number),
-                    skipped => Reading::or_skip(skipped),
+                    skipped => Reading::skipped(skipped),
                 },
                 record_type @ (RecordType::EndRequest
                 | RecordType::Stdout
@@ -356,11 +300,14 @@ impl Server {
 
     fn read_params(&mut self, header: Header) -> Result<Reading, Violation> {
         let Some((id, step)) = self.receive_step(header, InputStream::Params)? else {
-            return Ok(Reading::or_skip(self.reader.skip()));
+            return Ok(Reading::skipped(self.reader.skip()));
         };
-        let Some(content) = self.reader.piece() else { return Ok(Reading::Incomplete) };
         let Some(request) = self.requests.get_mut(id) else { return Ok(Reading::Dropped) };
         let in_params = |fault| Violation::Params { id, fault };
+        if let Some(params) = &request.params {
+            params.announce(self.reader.content_due()).map_err(in_params)?;
+        }
+        let Some(content) = self.reader.piece() else { return Ok(Reading::Incomplete) };
         match step {
             Step::Content => {
                 if let Some(params) = &mut request.params {
@@ -379,7 +326,7 @@ impl Server {
 
     fn read_stream(&mut self, header: Header, stream: InputStream) -> Result<Reading, Violation> {
         let Some((id, step)) = self.receive_step(header, stream)? else {
-            return Ok(Reading::or_skip(self.reader.skip()));
+            return Ok(Reading::skipped(self.reader.skip()));
         };
         let Some(content) = self.reader.piece() else { return Ok(Reading::Incomplete) };
         let is_data = stream == InputStream::Data;
@@ -431,19 +378,6 @@ impl Server {
             return Ok(());
         }
         Err(Violation::Truncated { requests, missing_bytes })
-    }
-}
-
-/// What became of the open record.
-enum Reading {
-    Event(ServerEvent),
-    Dropped,
-    Incomplete,
-}
-
-impl Reading {
-    fn or_skip(skipped: Option<()>) -> Self {
-        skipped.map_or(Self::Incomplete, |()| Self::Dropped)
     }
 }
 
