@@ -12,6 +12,14 @@
 //! | [`orphan`] | children of children that land here when the gateway is process 1 or a subreaper |
 //! | [`diagnose`] | why a program could not be started, and what to do about it |
 //! | [`signal`] | the gateway's own signals as a stream |
+//! | [`worker`] | the table of what a worker may be |
+//! | [`census`] | who is there: workers and seats as plain values |
+//! | [`plan`] | what is to be done about a pool: decided from values alone |
+//! | [`manager`] | the one loop of a pool: notes, asks the plan, does |
+//! | `keeper` | one worker from its start to its end |
+//! | [`roster`] | what the workers' side and those who give them requests tell each other |
+//! | [`socket`] | the listening sockets that workers are started with |
+//! | [`journal`] | the lines that a program writes, bounded and made harmless |
 //!
 //! ```no_run
 //! use gatebridge::process::{Launch, Spawner, Stdin};
@@ -34,22 +42,33 @@
 //! # Ok(()) }
 //! ```
 
+pub mod census;
 pub mod child;
 pub mod diagnose;
 pub mod ending;
+pub mod journal;
+mod keeper;
 pub mod launch;
+pub mod manager;
 pub mod orphan;
+pub mod plan;
 pub mod reap;
+pub mod roster;
 pub mod signal;
+pub mod socket;
 pub mod spawn;
 pub mod startup;
+pub mod worker;
 
+pub use census::{Census, WorkerId};
 pub use child::Child;
 pub use diagnose::{FailureClass, FailureKind, SpawnFailure};
 pub use ending::Ending;
 pub use launch::{DEFAULT_GRACE, Launch, Output, RestOfGroup, Stdin};
+pub use manager::{Manager, Workers};
 pub use orphan::{adopt_orphans, reap_orphans};
 pub use reap::{Exit, GroupSignal, Pid, Status};
+pub use roster::{Outage, Roster, WorkerHandle};
 pub use signal::{Signal, Signals};
 pub use spawn::Spawner;
 pub use startup::prepare;

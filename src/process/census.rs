@@ -1,0 +1,100 @@
+//! Who is there: the workers and the seats of one pool at one moment, as plain values. It must not know how they came to
+//! be so, nor what is to be done about it.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::worker::State;
+
+/// The number of a worker: counted up from 1 over the life of its pool, never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u64);
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The workers and the seats of one pool at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// What the pool is to do.
+    pub wish: Wish,
+    /// Every worker that is not [`State::Gone`], by rising id.
+    pub workers: Vec<Row>,
+    /// The places that workers are started in; at most one live worker has each.
+    pub seats: Vec<Seat>,
+}
+
+/// What a pool is to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// Serve.
+    #[default]
+    Serve,
+    /// Take no more requests, end what is under way, then end.
+    Retire,
+    /// End now.
+    End,
+}
+
+/// One worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its number.
+    pub id: WorkerId,
+    /// The index of its seat in [`Census::seats`].
+    pub seat: usize,
+    /// What it is.
+    pub state: State,
+    /// Since when it is that.
+    pub since: Instant,
+    /// Requests that it has now.
+    pub in_flight: usize,
+    /// Requests that it has answered.
+    pub served: u64,
+    /// Somebody who worked with it found that it must end: it was silent for too long.
+    pub is_condemned: bool,
+}
+
+/// A place that workers are started in, one after another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seat {
+    /// How many of its workers failed in a row.
+    pub failures: u32,
+    /// No worker is started here before this.
+    pub rests_until: Option<Instant>,
+    /// How its last worker ended, with exit status or signal and the last lines that it wrote to stderr.
+    pub last_ending: Option<String>,
+}
+
+/// How a worker left, as far as it matters for its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It ended by itself with exit status 0 after it had answered requests: a worker that counts them.
+    DoneWithWork,
+    /// The pool ended it, and not because it was broken from the start.
+    Sent,
+    /// It crashed, ended without having worked, could not be started or never took a connection.
+    Failed {
+        /// How long it had been there.
+        lived: Duration,
+        /// How many requests it had answered.
+        served: u64,
+    },
+}
+
+impl Census {
+    /// Whether a live worker has the seat.
+    #[must_use]
+    pub fn is_taken(&self, seat: usize) -> bool {
+        self.workers.iter().any(|row| row.seat == seat && row.state != State::Gone)
+    }
+
+    /// How many workers may be given requests.
+    #[must_use]
+    pub fn serving(&self) -> usize {
+        self.workers.iter().filter(|row| row.state.serves()).count()
+    }
+}

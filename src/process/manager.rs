@@ -1,0 +1,410 @@
+//! The manager of one pool of workers that we start: the only loop. It takes note of what happened, asks the plan what
+//! to do, and does it. It must not decide anything, nor know what the workers speak.
+//!
+//! ```text
+//!   keepers --- Report ---+                               +--> start a keeper
+//!   bell of the handles --+--> note --> census --> plan --+--> order a keeper to end its worker
+//!   wish, time -----------+                               +--> tell the roster who is there
+//! ```
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::census::{Census, Departure, Row, Seat, Wish, WorkerId};
+use super::keeper::{Keeper, Report};
+use super::launch::Launch;
+use super::plan::{Action, Plan, Reason, Rules, plan, vacate};
+use super::reap::Exit;
+use super::roster::{Outage, Roster, WorkerHandle};
+use super::socket::SocketFolder;
+use super::spawn::Spawner;
+use super::worker::{Event, State};
+
+/// What the workers of a pool are, and how many.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    /// The pool's name; its workers are called `NAME-1`, `NAME-2` ...
+    pub pool: Arc<str>,
+    /// The program, absolute.
+    pub program: PathBuf,
+    /// What it sees as its own name.
+    pub arg0: OsString,
+    /// Its other arguments.
+    pub args: Vec<OsString>,
+    /// Its whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// The folder it is started in.
+    pub cwd: PathBuf,
+    /// How many connections one worker takes at once; at least 1.
+    pub concurrency: usize,
+    /// From TERM to KILL.
+    pub stop_grace: Duration,
+    /// How many, and how they are replaced.
+    pub rules: Rules,
+    /// An existing folder in which a folder for the workers' sockets is made.
+    pub temp_dir: PathBuf,
+}
+
+/// The manager of one pool of workers that we start.
+///
+/// Dropping it ends the workers, as [`Manager::stop`] does, as long as the runtime lives.
+pub struct Manager {
+    crew: Arc<Mutex<Crew>>,
+    wish: watch::Sender<Wish>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Manager {
+    /// Starts the workers, beside the caller; `roster` is told of each that is ready. Must be called within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the folder for the workers' sockets cannot be made.
+    pub fn start(workers: Workers, spawner: Spawner, roster: Arc<dyn Roster>) -> io::Result<Self> {
+        let folder = SocketFolder::create(&workers.temp_dir)?;
+        let crew = Arc::new(Mutex::new(Crew::new(workers.rules.workers)));
+        let (wish, wished) = watch::channel(Wish::Serve);
+        let (reports, reported) = mpsc::unbounded_channel();
+        let work = Work {
+            workers: Arc::new(workers),
+            folder,
+            spawner,
+            roster,
+            crew: Arc::clone(&crew),
+            bell: Arc::default(),
+            reports,
+            outage: None,
+        };
+        let task = tokio::spawn(work.run(wished, reported));
+        Ok(Self { crew, wish, task: Mutex::new(Some(task)) })
+    }
+
+    /// Lets the workers end what they have, and ends each that has nothing.
+    pub fn retire(&self) {
+        self.wish.send_modify(|wish| {
+            if *wish == Wish::Serve {
+                *wish = Wish::Retire;
+            }
+        });
+    }
+
+    /// Ends all workers, TERM first and KILL after the grace, and waits until they are gone. May be called again.
+    pub async fn stop(&self) {
+        self.wish.send_replace(Wish::End);
+        self.ended().await;
+    }
+
+    /// Waits until all workers are gone, after [`Manager::retire`].
+    pub async fn ended(&self) {
+        let task = lock(&self.task).take();
+        if let Some(task) = task {
+            // A task that panicked has dropped its keepers' orders, which ends their workers.
+            let _ = task.await;
+        }
+    }
+
+    /// Who is there now.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        lock(&self.crew).census(*self.wish.borrow())
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager").field("census", &self.census()).finish_non_exhaustive()
+    }
+}
+
+/// Who is there, as the manager keeps it.
+struct Crew {
+    members: BTreeMap<WorkerId, Member>,
+    seats: Vec<Seat>,
+    last: WorkerId,
+}
+
+struct Member {
+    handle: Arc<WorkerHandle>,
+    seat: usize,
+    state: State,
+    since: Instant,
+    started: Instant,
+    /// Gone once the keeper was told to end the worker.
+    order: Option<oneshot::Sender<()>>,
+    reason: Option<Reason>,
+}
+
+impl Crew {
+    fn new(seats: usize) -> Self {
+        Self { members: BTreeMap::new(), seats: vec![Seat::default(); seats], last: WorkerId(0) }
+    }
+
+    fn census(&mut self, wish: Wish) -> Census {
+        let workers = self.members.iter_mut().map(|(id, member)| member.row(*id)).collect();
+        Census { wish, workers, seats: self.seats.clone() }
+    }
+}
+
+impl Member {
+    /// The handle knows best who is busy; the table learns it here.
+    fn row(&mut self, id: WorkerId) -> Row {
+        let in_flight = self.handle.in_flight();
+        match (self.state, in_flight) {
+            (State::Idle, 1..) => self.note(Event::Leased),
+            (State::Busy, 0) => self.note(Event::Returned),
+            _ => {}
+        }
+        Row {
+            id,
+            seat: self.seat,
+            state: self.state,
+            since: self.since.into_std(),
+            in_flight,
+            served: self.handle.served(),
+            is_condemned: self.handle.condemned().is_some(),
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        match self.state.next(event) {
+            Some(next) if next != self.state => {
+                self.state = next;
+                self.since = Instant::now();
+            }
+            Some(_) => {}
+            None => {
+                tracing::error!(worker = %self.handle.name(), state = %self.state, ?event, "a worker cannot do this")
+            }
+        }
+    }
+}
+
+/// All that the loop needs.
+struct Work {
+    workers: Arc<Workers>,
+    folder: SocketFolder,
+    spawner: Spawner,
+    roster: Arc<dyn Roster>,
+    crew: Arc<Mutex<Crew>>,
+    bell: Arc<Notify>,
+    reports: mpsc::UnboundedSender<(WorkerId, Report)>,
+    outage: Option<Outage>,
+}
+
+impl Work {
+    async fn run(
+        mut self,
+        mut wished: watch::Receiver<Wish>,
+        mut reported: mpsc::UnboundedReceiver<(WorkerId, Report)>,
+    ) {
+        let mut wish = Wish::Serve;
+        loop {
+            let now = Instant::now();
+            let census = lock(&self.crew).census(wish);
+            let plan = plan(&self.workers.rules, &census, now.into_std());
+            self.tell_outage(&plan, &census);
+            if plan.is_over {
+                return;
+            }
+            for action in &plan.actions {
+                self.act(*action);
+            }
+            let bell = Arc::clone(&self.bell);
+            let due = plan.wake_at.map(Instant::from_std);
+            tokio::select! {
+                Some((id, report)) = reported.recv() => self.note(id, report),
+                changed = wished.changed(), if wish != Wish::End => {
+                    // A manager that was dropped wishes nothing any more.
+                    wish = if changed.is_ok() { *wished.borrow_and_update() } else { Wish::End };
+                }
+                () = bell.notified() => {}
+                () = sleep_until(due) => {}
+            }
+        }
+    }
+
+    fn act(&self, action: Action) {
+        match action {
+            Action::Start { seat } => self.start(seat),
+            Action::Retire(id) => {
+                self.roster.leave(id);
+                if let Some(member) = lock(&self.crew).members.get_mut(&id) {
+                    member.note(Event::Retired);
+                    member.handle.retire();
+                }
+            }
+            Action::End(id, reason) => {
+                self.roster.leave(id);
+                if let Some(member) = lock(&self.crew).members.get_mut(&id) {
+                    member.note(Event::Condemned);
+                    member.reason = Some(reason);
+                    self.explain(&member.handle, reason);
+                    // The keeper may just have seen its worker end.
+                    let _ = member.order.take().map(|order| order.send(()));
+                }
+            }
+        }
+    }
+
+    fn explain(&self, handle: &WorkerHandle, reason: Reason) {
+        let (pool, worker) = (&self.workers.pool, handle.name());
+        match reason {
+            Reason::NotNeeded => tracing::debug!(%pool, %worker, "worker is sent TERM"),
+            Reason::Condemned => {
+                let why = handle.condemned().unwrap_or_default();
+                tracing::warn!(%pool, %worker, why, "worker is ended and replaced");
+            }
+            Reason::NeverReady => {
+                let limit = self.workers.rules.start_timeout.as_secs_f64();
+                tracing::error!(
+                    %pool, %worker,
+                    "worker took no connection within {limit} s: does it listen on descriptor 0, as a FastCGI or SCGI \
+                     worker does? A program that loads for longer needs a longer `start_timeout`"
+                );
+            }
+        }
+    }
+
+    fn start(&self, seat: usize) {
+        let mut crew = lock(&self.crew);
+        crew.last.0 += 1;
+        let id = crew.last;
+        let name: Arc<str> = format!("{}-{}", self.workers.pool, seat + 1).into();
+        // The number makes the path new, so that nobody reaches a worker that is not meant.
+        let socket = match self.folder.listen(&format!("{name}.{id}")) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(pool = %self.workers.pool, worker = %name, "{error}");
+                let failed = Departure::Failed { lived: Duration::ZERO, served: 0 };
+                let now = Instant::now().into_std();
+                crew.seats[seat] =
+                    vacate(&self.workers.rules, &crew.seats[seat], failed, error.to_string(), now);
+                // The seat rests now: the loop is to plan anew.
+                self.bell.notify_one();
+                return;
+            }
+        };
+        let path = socket.path().to_owned();
+        let bell = Arc::clone(&self.bell);
+        let handle = Arc::new(WorkerHandle::new(id, Arc::clone(&name), path, self.workers.concurrency, bell));
+        let (order, ordered) = oneshot::channel();
+        let keeper = Keeper {
+            id,
+            pool: Arc::clone(&self.workers.pool),
+            name,
+            socket,
+            grace: self.workers.stop_grace,
+            order: ordered,
+            reports: self.reports.clone(),
+        };
+        tokio::spawn(keeper.keep(self.spawner.clone(), self.workers.launch()));
+        let now = Instant::now();
+        let member = Member {
+            handle,
+            seat,
+            state: State::Starting,
+            since: now,
+            started: now,
+            order: Some(order),
+            reason: None,
+        };
+        crew.members.insert(id, member);
+    }
+
+    fn note(&self, id: WorkerId, report: Report) {
+        match report {
+            Report::Proved(first) => self.proved(id, first),
+            Report::Gone { exit, ending } => self.gone(id, exit, &ending),
+        }
+    }
+
+    fn proved(&self, id: WorkerId, first: UnixStream) {
+        let handle = {
+            let mut crew = lock(&self.crew);
+            let Some(member) = crew.members.get_mut(&id) else { return };
+            member.note(Event::Proved);
+            member.state.serves().then(|| Arc::clone(&member.handle))
+        };
+        if let Some(handle) = handle {
+            tracing::info!(pool = %self.workers.pool, worker = %handle.name(), "worker is ready");
+            self.roster.join(handle, first);
+        }
+    }
+
+    fn gone(&self, id: WorkerId, exit: Option<Exit>, ending: &str) {
+        self.roster.leave(id);
+        let mut crew = lock(&self.crew);
+        let Some(mut member) = crew.members.remove(&id) else { return };
+        member.note(Event::Exited);
+        let departure = member.departure(exit);
+        let (pool, worker) = (&self.workers.pool, member.handle.name());
+        match departure {
+            Departure::Failed { .. } => tracing::error!(%pool, %worker, "worker failed: {ending}"),
+            _ => tracing::info!(%pool, %worker, "worker has left: {ending}"),
+        }
+        let seat = &crew.seats[member.seat];
+        let now = Instant::now().into_std();
+        crew.seats[member.seat] = vacate(&self.workers.rules, seat, departure, ending.to_owned(), now);
+    }
+
+    fn tell_outage(&mut self, plan: &Plan, census: &Census) {
+        let outage = plan.is_hopeless.then(|| Outage {
+            reason: census.seats.iter().find_map(|seat| seat.last_ending.clone()).unwrap_or_default(),
+            retry_at: census
+                .seats
+                .iter()
+                .filter_map(|seat| seat.rests_until)
+                .min()
+                .unwrap_or_else(|| Instant::now().into_std()),
+        });
+        if outage != self.outage {
+            self.roster.outage(outage.clone());
+            self.outage = outage;
+        }
+    }
+}
+
+impl Member {
+    fn departure(&self, exit: Option<Exit>) -> Departure {
+        let served = self.handle.served();
+        match self.reason {
+            Some(Reason::Condemned | Reason::NotNeeded) => Departure::Sent,
+            None if served > 0 && exit.is_some_and(|exit| exit.success()) => Departure::DoneWithWork,
+            None | Some(Reason::NeverReady) => Departure::Failed { lived: self.started.elapsed(), served },
+        }
+    }
+}
+
+impl Workers {
+    fn launch(&self) -> Launch {
+        let mut launch = Launch::new(&self.program);
+        launch.arg0 = Some(self.arg0.clone());
+        launch.args.clone_from(&self.args);
+        launch.env.clone_from(&self.env);
+        launch.cwd.clone_from(&self.cwd);
+        launch.grace = self.stop_grace;
+        launch
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The notes are plain values and stay usable after a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,153 @@
+//! What the workers' side and the side that gives them requests tell each other. It must not know how a worker is run,
+//! nor what a request is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+
+use super::census::WorkerId;
+
+/// Whoever gives requests to workers; the manager tells it who is there. The calls come from the manager's task and must
+/// not block.
+pub trait Roster: Send + Sync + 'static {
+    /// A worker has taken its first connection, and takes requests. `first` is that connection: a worker that takes one
+    /// connection at a time takes no other while it is open.
+    fn join(&self, worker: Arc<WorkerHandle>, first: UnixStream);
+
+    /// A worker takes no requests any more. Those it has are not cut.
+    fn leave(&self, worker: WorkerId);
+
+    /// There is no use in waiting for a worker (`Some`), or there is again (`None`).
+    fn outage(&self, outage: Option<Outage>);
+}
+
+/// Why there are no workers, and until when at least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// How the last worker ended: exit status or signal, and its last lines on stderr.
+    pub reason: String,
+    /// When the next attempt is made.
+    pub retry_at: Instant,
+}
+
+/// One worker, as those see it who give it requests: where to connect, and where to note what it does.
+pub struct WorkerHandle {
+    id: WorkerId,
+    name: Arc<str>,
+    address: PathBuf,
+    concurrency: usize,
+    in_flight: AtomicUsize,
+    served: AtomicU64,
+    is_retiring: AtomicBool,
+    condemned: OnceLock<String>,
+    bell: Arc<Notify>,
+}
+
+impl WorkerHandle {
+    /// A worker without requests. `bell` is rung when the manager ought to look.
+    pub(super) fn new(
+        id: WorkerId,
+        name: Arc<str>,
+        address: PathBuf,
+        concurrency: usize,
+        bell: Arc<Notify>,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            address,
+            concurrency,
+            in_flight: AtomicUsize::new(0),
+            served: AtomicU64::new(0),
+            is_retiring: AtomicBool::new(false),
+            condemned: OnceLock::new(),
+            bell,
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// Its name in the log: the pool's name and the number of the seat, `hello-1`.
+    #[must_use]
+    pub const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The unix socket that it listens on.
+    #[must_use]
+    pub fn address(&self) -> &Path {
+        &self.address
+    }
+
+    /// How many connections it takes at once.
+    #[must_use]
+    pub const fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// Notes that it was given a request.
+    pub fn borrow(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a request of it has ended; `is_served` when it was answered to the proper end.
+    pub fn give_back(&self, is_served: bool) {
+        if is_served {
+            self.served.fetch_add(1, Ordering::Relaxed);
+        }
+        let left = self.in_flight.fetch_sub(1, Ordering::AcqRel) - 1;
+        if left == 0 && self.is_retiring.load(Ordering::Acquire) {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Says that it must end, and why: it was silent for too long. It is sent TERM, then KILL, and replaced.
+    pub fn condemn(&self, why: impl Into<String>) {
+        if self.condemned.set(why.into()).is_ok() {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Why it must end, if somebody said so.
+    #[must_use]
+    pub fn condemned(&self) -> Option<&str> {
+        self.condemned.get().map(String::as_str)
+    }
+
+    /// How many requests it has now.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// How many requests it has answered.
+    #[must_use]
+    pub fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn retire(&self) {
+        self.is_retiring.store(true, Ordering::Release);
+        // It may have become free just before.
+        self.bell.notify_one();
+    }
+}
+
+impl fmt::Debug for WorkerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerHandle")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
