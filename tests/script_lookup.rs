@@ -1,6 +1,6 @@
 //! Script lookup on real folders: what is found, what is refused and why, and that nothing leads out.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

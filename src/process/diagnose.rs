@@ -427,3 +427,51 @@ fn elf_loader(program: &Path) -> Option<PathBuf> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What cannot be provoked without starving the whole machine is told by its number.
+    #[test]
+    fn lesson_22_a_machine_without_room_is_busy_and_not_broken() {
+        for (errno, kind) in [
+            (Errno::AGAIN, FailureKind::TooManyProcesses),
+            (Errno::NOMEM, FailureKind::NoMemory),
+            (Errno::MFILE, FailureKind::TooManyFiles { system_wide: false }),
+            (Errno::NFILE, FailureKind::TooManyFiles { system_wide: true }),
+        ] {
+            let facts = Facts::gather(&Launch::new("/bin/true")).unwrap();
+            let failure = diagnose(&facts, &errno.into());
+            assert_eq!(failure.kind, kind);
+            assert_eq!(failure.class(), FailureClass::Busy);
+            assert_eq!(failure.errno, Some(errno.raw_os_error()));
+        }
+        assert_eq!(SpawnFailure::spawner_gone("/x".as_ref()).class(), FailureClass::Busy);
+    }
+
+    #[test]
+    fn an_unknown_number_keeps_the_systems_words() {
+        let failure = diagnose_io("/x".as_ref(), &Errno::IO.into());
+        assert_eq!(failure.class(), FailureClass::Broken);
+        assert!(failure.to_string().starts_with("cannot start /x: Input/output error"), "{failure}");
+    }
+
+    #[test]
+    fn permission_denied_without_a_visible_reason_says_where_to_look() {
+        assert_eq!(path_failure("/bin/sh".as_ref(), Errno::ACCESS), FailureKind::PermissionDenied);
+        assert!(FailureKind::PermissionDenied.hint().contains("SELinux"));
+    }
+
+    #[test]
+    fn a_first_line_is_read_as_the_kernel_reads_it() {
+        let interpreter =
+            |head: &[u8]| Shebang::of(head).map(|shebang| shebang.interpreter.display().to_string());
+        assert_eq!(interpreter(b"#!/bin/sh\n").as_deref(), Some("/bin/sh"));
+        assert_eq!(interpreter(b"#! \t/usr/bin/env python3 -u\nx").as_deref(), Some("/usr/bin/env"));
+        assert_eq!(interpreter(b"#!/bin/sh").as_deref(), Some("/bin/sh"));
+        assert_eq!(interpreter(b"#!/bin/sh\r\n").as_deref(), Some("/bin/sh\r"));
+        assert_eq!(interpreter(b"#!\n/bin/sh"), None);
+        assert_eq!(interpreter(b"# !/bin/sh"), None);
+    }
+}

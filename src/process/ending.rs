@@ -4,17 +4,21 @@
 //!            TERM to the group                  deadline: KILL to the group
 //!  running ---------------------> leader leaves ---------------------------> leader leaves
 //!     |                                |                                          |
-//!     | ended by itself                | pidfd readable: TERM again, reap         | pidfd readable: reap
+//!     | ended by itself                | pidfd readable: TERM again, reap         | pidfd readable: KILL again, reap
 //!     v                                v                                          v
-//!  TERM to the group, reap ------> group empty? -- yes --> gone
-//!                                      | no
-//!                                      v
-//!                                 rest leaves -- looked at every LOOK_PAUSE; deadline: KILL, again and again --> gone
+//!  TERM to the group, reap ------> group empty? -- yes -----------------------> gone
+//!                                      | no                                       ^
+//!                                      v                                          |
+//!                                 rest leaves -- looked at every LOOK_PAUSE ------+
+//!                                             \- deadline: KILL ------------------+
 //! ```
 //!
-//! As long as the leader is not reaped its number names this group and no other. Afterwards the number stays taken while
-//! one process of the group is alive, so it is looked at often: the number could only mean somebody else if all process
-//! numbers of the machine were used up between two looks.
+//! As long as the leader is not reaped its number names this group and no other. Afterwards the number can go to another
+//! process only when the group is empty; so while there is a group of that number and no process of that number, the group is
+//! ours still. That is asked at each look and right before KILL.
+//!
+//! A process that has ended stays in its group until its parent reaps it, and the parent of orphans is process 1, which may
+//! take its time. Where the gateway is a subreaper (see `orphan`), they are its children and reaped here at each look.
 
 use std::future::Future;
 use std::io;
@@ -29,15 +33,11 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::sync::{oneshot, watch};
 
 use super::launch::RestOfGroup;
-use super::reap::{Exit, GroupSignal, Pid, Process, group_lives, signal_group};
+use super::reap::{Exit, GroupSignal, Pid, Process, rest_of_group_lives, signal_group};
 
-/// The pause between two looks at a group whose leader is gone: long enough to cost nothing, far too short for the
-/// kernel to hand out every process number once (32,768 at the least).
+/// The pause between two looks at a group whose leader is gone: long enough to cost nothing, short enough that nobody
+/// waits for the count of the living.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
-
-/// How long a group is killed again and again before it is given up with a warning: what outlives KILL for this long
-/// sleeps in the kernel (a dead network file system) or belongs to a user that we may not signal.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 
 /// Counts one child from its start until the last process of its group was seen out.
 #[derive(Debug)]
@@ -231,15 +231,11 @@ impl LeavingLeader {
         if let Some(answer) = self.answer {
             let _ = answer.send(exit);
         }
-        let left = end_rest && group_lives(leader);
+        // Nobody escapes KILL by forking, so a killed group needs no further look.
+        let left = end_rest && !self.killed && rest_of_group_lives(leader);
         left.then(|| {
-            let rest = LeavingRest {
-                leader,
-                kill_at: self.kill_at,
-                look_at: Instant::now() + LOOK_PAUSE,
-                live: self.live,
-            };
-            Leaving::Rest(rest)
+            let (kill_at, look_at) = (self.kill_at, Instant::now() + LOOK_PAUSE);
+            Leaving::Rest(LeavingRest { leader, kill_at, look_at, _live: self.live })
         })
     }
 }
@@ -249,7 +245,7 @@ struct LeavingRest {
     leader: Pid,
     kill_at: Instant,
     look_at: Instant,
-    live: LiveGuard,
+    _live: LiveGuard,
 }
 
 impl LeavingRest {
@@ -257,18 +253,13 @@ impl LeavingRest {
         if now < self.look_at {
             return Some(Leaving::Rest(self));
         }
-        if !group_lives(self.leader) {
+        if !rest_of_group_lives(self.leader) {
             return None;
         }
         if now >= self.kill_at {
-            let _ = signal_group(self.leader, GroupSignal::Kill);
-        }
-        if now >= self.kill_at + GIVE_UP_AFTER {
-            tracing::warn!(
-                group = %self.leader,
-                "processes of this group outlive KILL: they hang in the kernel or belong to another user; given up"
-            );
-            drop(self.live);
+            if let Err(error) = signal_group(self.leader, GroupSignal::Kill) {
+                tracing::warn!(group = %self.leader, %error, "what is left of this process group cannot be killed");
+            }
             return None;
         }
         self.look_at = now + LOOK_PAUSE;

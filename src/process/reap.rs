@@ -187,10 +187,21 @@ pub(super) fn signal_group(leader: Pid, signal: GroupSignal) -> io::Result<()> {
     Ok(rustix::process::kill_process_group(leader.0, signal.as_rustix())?)
 }
 
-/// Whether any process is left in the group that `leader` led (the unreaped leader itself counts).
-pub(super) fn group_lives(leader: Pid) -> bool {
+/// Whether any process is left in the group that `leader` led; asked only when the leader itself is reaped.
+///
+/// Orphans of the group that have ended, and that are our children because we are a subreaper, are reaped on the way:
+/// nobody else waits for them.
+pub(super) fn rest_of_group_lives(leader: Pid) -> bool {
+    use rustix::io::Errno;
+    use rustix::process::{WaitOptions, test_kill_process, test_kill_process_group, waitpgid};
+    // The kernel gives a number to a new process only when no process and no group has it. If there is a process of this
+    // number again, our group is gone, and whatever group has the number now is somebody else's.
+    if test_kill_process(leader.0) != Err(Errno::SRCH) {
+        return false;
+    }
+    while let Ok(Some(_)) = waitpgid(leader.0, WaitOptions::NOHANG) {}
     // EPERM means that there are processes, none of which we may signal.
-    !matches!(rustix::process::test_kill_process_group(leader.0), Err(rustix::io::Errno::SRCH))
+    test_kill_process_group(leader.0) != Err(Errno::SRCH)
 }
 
 /// Reaps a child for which there was no descriptor left to watch it by; blocks until it has ended.
