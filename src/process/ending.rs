@@ -231,6 +231,7 @@ impl LeavingLeader {
         if let Some(answer) = self.answer {
             let _ = answer.send(exit);
         }
+        drop(self.process); // its descriptor, before the child is counted out
         // Nobody escapes KILL by forking, so a killed group needs no further look.
         let left = end_rest && !self.killed && rest_of_group_lives(leader);
         left.then(|| {
