@@ -5,7 +5,7 @@ use std::time::Duration;
 use toml::de::{DeInteger, DeValue};
 
 use super::diagnostic::Kind as Mistake;
-use super::keys::{Kind, Preset};
+use super::keys::{HUGE, Kind, Preset};
 use super::section::Section;
 use super::units;
 
@@ -113,8 +113,13 @@ impl Section<'_, '_> {
         let fits = bytes.filter(|bytes| (min..=max).contains(bytes));
         if fits.is_none() {
             let written = self.notes.text(&value.span());
-            let (min, max) = (units::ByteSize(min), units::ByteSize(max));
-            let hint = format!("write a size from \"{min}\" to \"{max}\"{}", or_none(none));
+            let least = units::ByteSize(min);
+            let hint = match max {
+                HUGE => format!("write a size of at least \"{least}\"{}", or_none(none)),
+                _ => {
+                    format!("write a size from \"{least}\" to \"{}\"{}", units::ByteSize(max), or_none(none))
+                }
+            };
             self.notes.error(Mistake::Value, &value.span(), format!("`{name}` cannot be {written}"), hint);
         }
         fits.or(preset)

@@ -205,7 +205,7 @@ impl Only {
 
 const MIB: u64 = 1024 * 1024;
 /// Beyond this a number of bytes is a slip of the keyboard (and would not fit a file offset).
-const HUGE: u64 = i64::MAX as u64;
+pub(super) const HUGE: u64 = i64::MAX as u64;
 
 const TIME: Kind = Kind::Duration { zero: false, none: false };
 const TIME_OR_ZERO: Kind = Kind::Duration { zero: true, none: false };

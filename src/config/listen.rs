@@ -26,19 +26,25 @@ pub(super) fn listener(section: &Section<'_, '_>, base: &Base<'_>) -> Option<Lis
         Some(_) => section.allow("not one", &[Only::Any]),
         None => {}
     }
+    // Every value is read before anything is given up, so that no mistake stays untold.
     let speak = speak(section);
     let (trusted_proxies, trust_unix_peers) = trusted_proxies(section, address.as_ref());
-    let listener = Listener {
-        address: address.unwrap_or_else(default_listen),
+    let defaults = with_limits(section, default_listen());
+    Some(Listener { address: address?, speak: speak?, trusted_proxies, trust_unix_peers, ..defaults })
+}
+
+/// A listener at this address with the limits of the table, that trusts nobody.
+fn with_limits(section: &Section<'_, '_>, address: ListenAddress) -> Listener {
+    Listener {
+        address,
         speak: FrontProtocol::Http,
         unix_mode: mode(section),
         http: http_limits(section),
         max_connections: section.count("max_connections"),
         max_connections_per_ip: section.count_or_none("max_connections_per_ip"),
-        trusted_proxies,
-        trust_unix_peers,
-    };
-    speak.map(|speak| Listener { speak, ..listener })
+        trusted_proxies: Vec::new(),
+        trust_unix_peers: false,
+    }
 }
 
 fn address(section: &Section<'_, '_>, base: &Base<'_>, written: &Written) -> Option<ListenAddress> {
@@ -276,15 +282,6 @@ impl Default for super::RouteLimits {
 impl Listener {
     /// A listener at this address with every default.
     pub fn at(address: ListenAddress) -> Self {
-        of_nothing(Table::Listen, |section, _| Self {
-            address,
-            speak: FrontProtocol::Http,
-            unix_mode: mode(section),
-            http: http_limits(section),
-            max_connections: section.count("max_connections"),
-            max_connections_per_ip: section.count_or_none("max_connections_per_ip"),
-            trusted_proxies: Vec::new(),
-            trust_unix_peers: false,
-        })
+        of_nothing(Table::Listen, |section, _| with_limits(section, address))
     }
 }

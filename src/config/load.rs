@@ -98,23 +98,43 @@ fn for_folder(folder: &Path) -> Result<(Config, Report), Report> {
 /// The text has mistakes: every one of them is in the report.
 pub fn parse(file: &Path, source: &str) -> Result<(Config, Report), Report> {
     let (document, errors) = DeTable::parse_recoverable(source);
-    let notes = Notes::new(source, errors.iter().map(syntax_error).collect());
+    let notes = Notes::new(source, syntax_errors(source, &errors));
     let config = read(file, document.get_ref(), &notes);
     let refused = notes.any_error();
     let report = Report::new(file.to_owned(), source.to_owned(), notes.into_diagnostics());
     if refused { Err(report) } else { Ok((config, report)) }
 }
 
-fn syntax_error(error: &toml::de::Error) -> Diagnostic {
+/// The mistakes of TOML itself, in our words where the parser's would mislead.
+fn syntax_errors(source: &str, errors: &[toml::de::Error]) -> Vec<Diagnostic> {
+    errors.iter().filter_map(|error| syntax_error(source, error, errors.len() > 1)).collect()
+}
+
+fn syntax_error(source: &str, error: &toml::de::Error, others: bool) -> Option<Diagnostic> {
     let span = error.span().unwrap_or(0..0);
-    let diagnostic = Diagnostic::error(Mistake::Syntax, span, error.message().trim().replace('\n', ", "));
-    match error.message() {
-        message if message.contains("duplicate key") => {
-            diagnostic.hint("a key can be written once in its table")
+    let line_start = source.get(..span.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let before = &source[line_start..span.start];
+    let after = source[span.start..].lines().next().unwrap_or_default();
+    let message = error.message().trim().replace('\n', ", ");
+    let (message, hint) = match message.as_str() {
+        // A broken line makes the parser take the next header for a second one.
+        "duplicate key" if others && before.starts_with("[[") => return None,
+        "duplicate key" => (message, "a key or table can be written once"),
+        _ if before.trim_end().ends_with('=')
+            && after.split('#').next().unwrap_or_default().trim().is_empty() =>
+        {
+            ("there is no value behind the equals sign".to_owned(), "write one, or remove the key")
         }
-        message if message.contains("must be quoted") => diagnostic.hint("write a string in quotes"),
-        _ => diagnostic,
-    }
+        text if text.contains("must be quoted") => {
+            ("a value without quotes".to_owned(), "write a string in quotes")
+        }
+        text if text.contains("unclosed table") => (message, "close the header with ] (or ]] for a list)"),
+        text if text.contains("basic string") => {
+            (message, "close the string with a quotation mark on the same line")
+        }
+        _ => (message, "this is not TOML; see https://toml.io"),
+    };
+    Some(Diagnostic::error(Mistake::Syntax, span, message).hint(hint))
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Report {

@@ -93,6 +93,10 @@ pub(super) fn note_unknown_key(notes: &Notes<'_>, kind: Table, table: &str, key:
     let hint = match (nearest(key, kind.keys().iter().map(|known| known.name)), homes.next()) {
         (_, Some(home)) => format!("`{key}` belongs in {}", home.header()),
         (Some(near), None) => format!("did you mean `{near}`?"),
+        // A longer list is no hint.
+        (None, None) if kind.keys().len() > 8 => {
+            format!("the keys of {} are in docs/configuration.md", kind.header())
+        }
         (None, None) => {
             let all =
                 kind.keys().iter().map(|known| format!("`{}`", known.name)).collect::<Vec<_>>().join(", ");

@@ -36,7 +36,7 @@ pub(super) fn pool(name: &str, section: &Section<'_, '_>, base: &Base<'_>) -> Op
         (None, None) => {
             let hint =
                 "add command = [\"program\"] for workers that gatebridge starts, or connect = [\"address\"]";
-            section.missing_one_of("`command` or `connect`", hint);
+            section.missing_one_of(&["command", "connect"], hint);
             None
         }
     };

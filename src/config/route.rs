@@ -144,7 +144,7 @@ fn back(section: &Section<'_, '_>, base: &Base<'_>, pools: &Pools<'_>) -> Option
     let mut written = ["cgi", "pool", "files"].into_iter().filter(|key| section.key_span(key).is_some());
     let (Some(key), more) = (written.next(), written.next()) else {
         let hint = "add cgi = \"FOLDER\", pool = \"NAME\" or files = \"FOLDER\"";
-        section.missing_one_of("`cgi`, `pool` or `files`", hint);
+        section.missing_one_of(&["cgi", "pool", "files"], hint);
         return None;
     };
     if let Some(more) = more {
@@ -205,10 +205,17 @@ fn cgi(section: &Section<'_, '_>, base: &Base<'_>, target: &Written) -> Option<C
 }
 
 fn nph(section: &Section<'_, '_>) -> Nph {
-    match section.value("nph").and_then(|value| value.get_ref().as_bool()) {
-        Some(true) => Nph::Always,
-        Some(false) => Nph::Never,
-        None => section.word("nph", &[("by-name", Nph::ByName)]).unwrap_or(Nph::ByName),
+    let Some(value) = section.value("nph") else { return Nph::ByName };
+    match (value.get_ref().as_bool(), value.get_ref().as_str()) {
+        (Some(true), _) => Nph::Always,
+        (Some(false), _) => Nph::Never,
+        (None, Some("by-name")) => Nph::ByName,
+        _ => {
+            let message = "`nph` is neither true, false nor \"by-name\"";
+            let hint = "\"by-name\" is for scripts whose file name starts with nph-";
+            section.notes.error(Mistake::Value, &value.span(), message, hint);
+            Nph::ByName
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Kind as Mistake};
-use super::keys::{Key, Only, Preset, Table};
+use super::keys::{Key, Kind, Only, Preset, Table};
 use super::nearest::nearest;
 use super::notes::{Bytes, Notes, Written, note_unknown_key};
 
@@ -85,15 +85,29 @@ impl<'t, 'n> Section<'t, 'n> {
         self.notes.error(Mistake::Value, &value.span(), message, hint);
     }
 
+    /// Whether there is a key that was told to be a misspelt `name`: it is not missing then.
+    fn is_misspelt(&self, name: &str) -> bool {
+        let keys = || self.kind.keys().iter().map(|known| known.name);
+        let unknown = |key: &str| keys().all(|known| known != key);
+        self.table.keys().any(|key| unknown(key.get_ref()) && nearest(key.get_ref(), keys()) == Some(name))
+    }
+
     /// Notes that a required key was not written.
     pub(super) fn missing(&self, name: &str, hint: impl Into<String>) {
+        if self.is_misspelt(name) {
+            return;
+        }
         let message = format!("{} has no `{name}`", self.name);
         self.notes.if_whole(Diagnostic::error(Mistake::Missing, self.span.clone(), message).hint(hint));
     }
 
     /// Notes that none of the keys was written of which one must be.
-    pub(super) fn missing_one_of(&self, keys: &str, hint: &str) {
-        let message = format!("{} has neither {keys}", self.name).replace(" or ", " nor ");
+    pub(super) fn missing_one_of(&self, keys: &[&str], hint: &str) {
+        if keys.iter().any(|key| self.is_misspelt(key)) {
+            return;
+        }
+        let keys = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" nor ");
+        let message = format!("{} has neither {keys}", self.name);
         self.notes.if_whole(Diagnostic::error(Mistake::Missing, self.span.clone(), message).hint(hint));
     }
 
@@ -102,7 +116,9 @@ impl<'t, 'n> Section<'t, 'n> {
         self.key(name);
         let value = self.value(name)?;
         let Some(text) = value.get_ref().as_str() else {
-            let hint = match scalar(value.get_ref()) {
+            let text =
+                scalar(value.get_ref()).filter(|_| self.key(name).is_some_and(|key| key.kind == Kind::Text));
+            let hint = match text {
                 Some(text) => format!("write it in quotes: {name} = \"{text}\""),
                 None => "write a string in quotes".to_owned(),
             };
@@ -144,7 +160,9 @@ impl<'t, 'n> Section<'t, 'n> {
         let meant = words.iter().find(|(word, _)| *word == written.text).map(|(_, meaning)| *meaning);
         if meant.is_none() {
             let all = words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
-            let hint = match nearest(&written.text, words.iter().map(|(word, _)| *word)) {
+            let near = OTHER_NAMES.iter().find(|(other, word)| *other == written.text && is_one(word, words));
+            let near = near.map(|(_, word)| *word);
+            let hint = match near.or_else(|| nearest(&written.text, words.iter().map(|(word, _)| *word))) {
                 Some(near) => format!("did you mean \"{near}\"? It is one of {all}"),
                 None => format!("it is one of {all}"),
             };
@@ -177,7 +195,11 @@ impl<'t, 'n> Section<'t, 'n> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let Some(items) = value.get_ref().as_array() else {
             let hint = match value.get_ref().as_str() {
-                Some(text) => format!("write a list: {name} = [\"{}\"]", text.escape_debug()),
+                Some(text) => {
+                    let items: Vec<String> =
+                        text.split_whitespace().map(|item| format!("{item:?}")).collect();
+                    format!("write a list: {name} = [{}]", items.join(", "))
+                }
                 None => "write a list of strings: [\"one\", \"two\"]".to_owned(),
             };
             self.wrong_type(name, value, hint);
@@ -238,6 +260,14 @@ impl<'t, 'n> Section<'t, 'n> {
         }
         pairs
     }
+}
+
+/// Names that words of the file have elsewhere.
+const OTHER_NAMES: [(&str, &str); 4] =
+    [("fcgi", "fastcgi"), ("warning", "warn"), ("clf", "combined"), ("buffer", "spool")];
+
+fn is_one<T>(word: &str, words: &[(&str, T)]) -> bool {
+    words.iter().any(|(known, _)| *known == word)
 }
 
 fn with_article(kind: &str) -> String {

@@ -30,10 +30,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, NotAUnit> {
         };
         return Err(NotAUnit { problem: format!("\"{text}\" is not a duration"), hint });
     };
-    let Ok(count) = number.parse::<u64>() else {
+    if number.is_empty() {
         return Err(NotAUnit { problem: format!("\"{text}\" is not a duration"), hint: hint() });
-    };
-    let duration = count.checked_mul(*millis).map(Duration::from_millis);
+    }
+    // What does not fit 64 bits is longer than a year, too.
+    let duration =
+        number.parse().ok().and_then(|count: u64| count.checked_mul(*millis)).map(Duration::from_millis);
     duration.filter(|duration| *duration <= MAX_DURATION).ok_or_else(|| NotAUnit {
         problem: format!("\"{text}\" is longer than a year"),
         hint: "a limit this long is no limit; choose a shorter one".to_owned(),
@@ -52,17 +54,17 @@ pub(super) fn size(text: &str) -> Result<u64, NotAUnit> {
         };
         return Err(NotAUnit { problem: format!("\"{text}\" is not a size"), hint });
     };
-    let Ok(count) = number.parse::<u64>() else {
+    if number.is_empty() {
         return Err(NotAUnit { problem: format!("\"{text}\" is not a size"), hint: hint() });
-    };
-    count.checked_mul(*bytes).ok_or_else(|| NotAUnit {
+    }
+    number.parse().ok().and_then(|count: u64| count.checked_mul(*bytes)).ok_or_else(|| NotAUnit {
         problem: format!("\"{text}\" is more bytes than can be counted"),
         hint: hint(),
     })
 }
 
 /// What people write for a unit elsewhere, and what it is here.
-const DURATION_WORDS: [(&str, &str); 12] = [
+const DURATION_WORDS: [(&str, &str); 15] = [
     ("", "s"),
     ("sec", "s"),
     ("secs", "s"),
@@ -70,7 +72,10 @@ const DURATION_WORDS: [(&str, &str); 12] = [
     ("seconds", "s"),
     ("min", "m"),
     ("mins", "m"),
+    ("minute", "m"),
     ("minutes", "m"),
+    ("msecs", "ms"),
+    ("day", "d"),
     ("msec", "ms"),
     ("hours", "h"),
     ("hour", "h"),

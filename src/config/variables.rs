@@ -43,6 +43,10 @@ pub(super) enum For {
 
 /// Why a variable may not be set, and what to do instead.
 fn refusal(name: &str, target: For) -> Option<(&'static str, &'static str)> {
+    if name == "HTTP_PROXY" {
+        let hint = "write http_proxy in small letters, which no client can set and most programs read";
+        return Some(("holds what a client sent and nothing else", hint));
+    }
     if name.starts_with("HTTP_") {
         // Lessons of httpoxy: a variable of this name is what a client sent, never anything else.
         return Some(("holds what a client sent and nothing else", "choose a name without HTTP_"));
@@ -54,7 +58,10 @@ fn refusal(name: &str, target: For) -> Option<(&'static str, &'static str)> {
         For::Route if name.starts_with("LD_") => {
             Some(("changes how every program is loaded", "set it in a script that starts the program"))
         }
-        For::Route if name == "PATH" => Some(("is not a variable of a request", "set `cgi_path` instead")),
+        For::Route if name == "PATH" => Some((
+            "is not a variable of a request",
+            "set `cgi_path` of a route with `cgi`, or PATH in `env` of the pool",
+        )),
         _ => None,
     }
 }
