@@ -1,4 +1,5 @@
-//! The environ: one request's meta-variables as typed fields; knows neither how they are listed nor who sent them.
+//! The environ: one request's meta-variables as typed fields; knows neither how they are listed nor who sent
+//! them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -50,8 +51,8 @@ pub struct Redirect {
 
 /// One request's meta-variables (RFC 3875 4.1) as typed fields, and its header fields in HTTP spelling.
 ///
-/// Listing them under their CGI names is [`walk`](Self::walk)'s part. Most fields are [`Bytes`], so that they can be slices of
-/// the buffer that the request was read into.
+/// Listing them under their CGI names is [`walk`](Self::walk)'s part. Most fields are [`Bytes`], so that they
+/// can be slices of the buffer that the request was read into.
 ///
 /// ```
 /// use gatebridge_cgi::Environ;
@@ -97,23 +98,27 @@ pub struct Environ {
     pub server_addr: Option<IpAddr>,
     /// `SERVER_SOFTWARE` (RFC 3875 4.1.17), such as `gatebridge/0.1.0`.
     pub server_software: Bytes,
-    /// `REMOTE_ADDR` (RFC 3875 4.1.8). `None` when the client came by a unix socket: then it is listed as the empty string. It
-    /// MUST be set, so it is never left out; and the only true answer is "no address": programs trust 127.0.0.1.
+    /// `REMOTE_ADDR` (RFC 3875 4.1.8). `None` when the client came by a unix socket: then it is listed as the
+    /// empty string. It MUST be set, so it is never left out; and the only true answer is "no address":
+    /// programs trust 127.0.0.1.
     pub remote_addr: Option<IpAddr>,
     /// `REMOTE_PORT`.
     pub remote_port: Option<u16>,
-    /// `REMOTE_HOST` (RFC 3875 4.1.9). `None` (nobody looked it up) leaves it out; the address never stands in for it.
+    /// `REMOTE_HOST` (RFC 3875 4.1.9). `None` (nobody looked it up) leaves it out; the address never stands
+    /// in for it.
     pub remote_host: Option<Bytes>,
     /// `REMOTE_USER` (RFC 3875 4.1.11): the user that the gateway authenticated, never what a client claims.
     pub remote_user: Option<Bytes>,
     /// `AUTH_TYPE` (RFC 3875 4.1.1): `Basic` and so on.
     pub auth_type: Option<Bytes>,
-    /// `CONTENT_LENGTH` (RFC 3875 4.1.2), in bytes. `None` means that there is no body; a body of unknown length is spooled
-    /// first, so that this says the truth. `Some(0)` is a body that was announced and is empty.
+    /// `CONTENT_LENGTH` (RFC 3875 4.1.2), in bytes. `None` means that there is no body; a body of unknown
+    /// length is spooled first, so that this says the truth. `Some(0)` is a body that was announced and is
+    /// empty.
     pub content_length: Option<u64>,
     /// `CONTENT_TYPE` (RFC 3875 4.1.3).
     pub content_type: Option<HeaderValue>,
-    /// The request's header fields, all of them, in HTTP spelling. Which of them become `HTTP_*` is the walker's decision.
+    /// The request's header fields, all of them, in HTTP spelling. Which of them become `HTTP_*` is the
+    /// walker's decision.
     pub headers: HeaderMap,
     /// `UNIQUE_ID`: the request's id, as in the log. Listed if not empty.
     pub unique_id: Bytes,
@@ -123,20 +128,22 @@ pub struct Environ {
     pub redirect: Option<Redirect>,
     /// Is `HTTP_AUTHORIZATION` listed? Default `true`.
     ///
-    /// RFC 3875 9.2 leaves this to the configuration. Programs that check passwords or tokens themselves (PHP and WSGI
-    /// frameworks, git servers) need it, and nginx and lighttpd pass it. Set `false` where the gateway itself checked the
-    /// credentials: then they are consumed, and no script should see a password.
+    /// RFC 3875 9.2 leaves this to the configuration. Programs that check passwords or tokens themselves (PHP
+    /// and WSGI frameworks, git servers) need it, and nginx and lighttpd pass it. Set `false` where the
+    /// gateway itself checked the credentials: then they are consumed, and no script should see a password.
     pub pass_authorization: bool,
-    /// Variables that the configuration adds (a route's `env`), verbatim. Of two with one name the later counts. They win over
-    /// every other variable but `CONTENT_LENGTH` and `GATEWAY_INTERFACE`.
+    /// Variables that the configuration adds (a route's `env`), verbatim. Of two with one name the later
+    /// counts. They win over every other variable but `CONTENT_LENGTH` and `GATEWAY_INTERFACE`.
     pub variables: Vec<(Bytes, Bytes)>,
-    /// Variables that a FastCGI or SCGI front received and that are no field above, verbatim. They win over header fields only,
-    /// and those that [steer a process](crate::names::steers_a_process) are kept out of a process's environment.
+    /// Variables that a FastCGI or SCGI front received and that are no field above, verbatim. They win over
+    /// header fields only, and those that [steer a process](crate::names::steers_a_process) are kept out of a
+    /// process's environment.
     pub front_variables: Vec<(Bytes, Bytes)>,
 }
 
 impl Default for Environ {
-    /// `GET` of an empty target over HTTP/1.1 from nobody at `localhost:80`: for tests, and for `..Environ::default()`.
+    /// `GET` of an empty target over HTTP/1.1 from nobody at `localhost:80`: for tests, and for
+    /// `..Environ::default()`.
     fn default() -> Self {
         Self {
             method: Method::GET,
@@ -172,10 +179,12 @@ impl Default for Environ {
 }
 
 impl Environ {
-    /// An environ with what an HTTP request's head says by itself: method, target, query, protocol, fields, content type.
+    /// An environ with what an HTTP request's head says by itself: method, target, query, protocol, fields,
+    /// content type.
     ///
-    /// The target is kept as it is, and the query is a slice of it. What the head cannot say (the split into script name and
-    /// path info, addresses, the name of the server, the body's length as framed) is for the caller to fill in.
+    /// The target is kept as it is, and the query is a slice of it. What the head cannot say (the split into
+    /// script name and path info, addresses, the name of the server, the body's length as framed) is for the
+    /// caller to fill in.
     ///
     /// ```
     /// use gatebridge_cgi::Environ;

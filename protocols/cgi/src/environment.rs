@@ -44,7 +44,8 @@ impl Appender for Environment {
     }
 }
 
-/// Collects variables as `NAME=value` strings with a NUL after each: what `execve` takes, in one piece of memory.
+/// Collects variables as `NAME=value` strings with a NUL after each: what `execve` takes, in one piece of
+/// memory.
 #[derive(Debug, Default)]
 pub struct EnvironmentBlock {
     block: Vec<u8>,

@@ -1,4 +1,5 @@
-//! What may go wrong, whose fault it is, and the number or bytes that show it; knows no status code and no log.
+//! What may go wrong, whose fault it is, and the number or bytes that show it; knows no status code and no
+//! log.
 
 use std::fmt;
 
@@ -143,7 +144,8 @@ pub enum LineFault {
     /// No colon, so it is no field.
     #[error("it has no colon")]
     NoColon,
-    /// The name is not a token (RFC 9110 5.6.2): it is empty, or holds a space or another byte that no name may hold.
+    /// The name is not a token (RFC 9110 5.6.2): it is empty, or holds a space or another byte that no name
+    /// may hold.
     #[error("its name is not a token (a space before the colon?)")]
     Name,
     /// The value holds a control byte.
@@ -158,7 +160,8 @@ pub enum LineFault {
     /// `Content-Length` is not a number of digits alone, or is too large for 64 bits.
     #[error("a length is digits alone")]
     Length,
-    /// `Transfer-Encoding` other than `identity`: the gateway frames the body, so this one would be framed twice.
+    /// `Transfer-Encoding` other than `identity`: the gateway frames the body, so this one would be framed
+    /// twice.
     #[error("the gateway frames the body; leave Transfer-Encoding out")]
     TransferCoding,
     /// The first line of a non-parsed-header script is not `HTTP/1.1 200 OK` or the like.
@@ -226,7 +229,8 @@ pub enum ScriptError {
         /// The limit.
         limit: usize,
     },
-    /// More informational heads than [`ScriptLimits::max_informational`](crate::ScriptLimits::max_informational).
+    /// More informational heads than
+    /// [`ScriptLimits::max_informational`](crate::ScriptLimits::max_informational).
     #[error("the script sent more than {limit} informational (1xx) heads")]
     TooManyInformational {
         /// The limit.

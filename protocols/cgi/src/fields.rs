@@ -1,4 +1,5 @@
-//! Which header fields become `HTTP_*` variables and under which names; knows single names, no environ and no values.
+//! Which header fields become `HTTP_*` variables and under which names; knows single names, no environ and no
+//! values.
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION,
@@ -8,7 +9,8 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::names::HTTP_PREFIX;
 
-/// Fields on which access or framing may depend: an alias of one of them is an attack even when the field itself is absent.
+/// Fields on which access or framing may depend: an alias of one of them is an attack even when the field
+/// itself is absent.
 const SENSITIVE: [&str; 14] = [
     "authorization",
     "connection",
@@ -32,7 +34,8 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
         || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
-/// Does a `Connection` field name this one (RFC 9110 7.6.1)? `Host` cannot be named away: RFC 9110 7.2 demands it.
+/// Does a `Connection` field name this one (RFC 9110 7.6.1)? `Host` cannot be named away: RFC 9110 7.2
+/// demands it.
 pub(crate) fn nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
     let names_it = |value: &HeaderValue| {
         value
@@ -45,8 +48,8 @@ pub(crate) fn nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
 
 /// May a field of this name ever become a variable, whatever the environ says?
 pub(crate) fn may_be_listed(name: &HeaderName) -> bool {
-    // Only letters, digits and hyphens: "X_Forwarded_For" and "X.Forwarded.For" would turn into the variable of
-    // "X-Forwarded-For", which a proxy before us has checked, and they have not been.
+    // Only letters, digits and hyphens: "X_Forwarded_For" and "X.Forwarded.For" would turn into the variable
+    // of "X-Forwarded-For", which a proxy before us has checked, and they have not been.
     let plain = name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     plain && !has_own_variable(name) && !is_hop_by_hop(name) && !consumed(name) && name != "proxy"
 }
@@ -56,7 +59,8 @@ fn has_own_variable(name: &HeaderName) -> bool {
     name == CONTENT_LENGTH || name == CONTENT_TYPE
 }
 
-/// Fields that are answered by the gateway itself: 100-continue is its business, and proxy credentials are for a proxy.
+/// Fields that are answered by the gateway itself: 100-continue is its business, and proxy credentials are
+/// for a proxy.
 fn consumed(name: &HeaderName) -> bool {
     name == EXPECT || name == PROXY_AUTHORIZATION
 }
@@ -66,7 +70,8 @@ pub(crate) fn is_authorization(name: &HeaderName) -> bool {
     name == AUTHORIZATION
 }
 
-/// Writes `HTTP_` and the name in capitals with `_` for `-` into `buffer`, in place of what was there (RFC 3875 4.1.18).
+/// Writes `HTTP_` and the name in capitals with `_` for `-` into `buffer`, in place of what was there (RFC
+/// 3875 4.1.18).
 pub(crate) fn variable_name(name: &HeaderName, buffer: &mut Vec<u8>) {
     buffer.clear();
     buffer.extend_from_slice(HTTP_PREFIX.as_bytes());
@@ -87,8 +92,9 @@ pub(crate) fn field_name(variable: &[u8]) -> Option<HeaderName> {
     HeaderName::from_bytes(&lower).ok()
 }
 
-/// The first field that passes itself off as another: its name holds a byte that is no letter, digit or hyphen, and with
-/// hyphens in those places it is the name of a field that is present too, or on which access or framing may depend.
+/// The first field that passes itself off as another: its name holds a byte that is no letter, digit or
+/// hyphen, and with hyphens in those places it is the name of a field that is present too, or on which access
+/// or framing may depend.
 ///
 /// The walker leaves such a field out anyway. A front that is strict answers 400.
 ///

@@ -1,4 +1,5 @@
-//! RFC 3875 without I/O: the environ, its one walker, and the reader of script output; knows no process and no socket.
+//! RFC 3875 without I/O: the environ, its one walker, and the reader of script output; knows no process and
+//! no socket.
 //!
 //! | RFC 3875 | here |
 //! |---|---|

@@ -2,8 +2,8 @@
 
 /// Most bytes of one response head from a script, line ends included.
 ///
-/// 64 KiB: php-fpm pages with many `Set-Cookie` and policy fields reach 8 to 16 KiB; four times that leaves room, and
-/// a thousand scripts that never end their head still hold no more than 64 MiB.
+/// 64 KiB: php-fpm pages with many `Set-Cookie` and policy fields reach 8 to 16 KiB; four times that leaves
+/// room, and a thousand scripts that never end their head still hold no more than 64 MiB.
 pub const DEFAULT_MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Most fields in one response head from a script.
@@ -13,7 +13,8 @@ pub const DEFAULT_MAX_FIELDS: usize = 256;
 
 /// Most informational (1xx) heads before the final one.
 ///
-/// 16: a program needs one or two (103 Early Hints); without a bound it could send heads for ever and never answer.
+/// 16: a program needs one or two (103 Early Hints); without a bound it could send heads for ever and never
+/// answer.
 pub const DEFAULT_MAX_INFORMATIONAL: usize = 16;
 
 /// Most bytes of a bad line that an error message repeats, before escaping.
@@ -23,14 +24,14 @@ pub const MAX_EXCERPT_BYTES: usize = 80;
 
 /// Most variables that [`Environ::from_variables`](crate::Environ::from_variables) accepts.
 ///
-/// 1024: nginx sends about 30 plus one for each request field. The walker compares names pairwise, so the number
-/// bounds that work as well as the memory.
+/// 1024: nginx sends about 30 plus one for each request field. The walker compares names pairwise, so the
+/// number bounds that work as well as the memory.
 pub const MAX_VARIABLES: usize = 1024;
 
 /// Most bytes of one `NAME=value` string of a process's environment, its NUL included.
 ///
-/// 128 KiB: Linux's MAX_ARG_STRLEN (32 pages of 4 KiB). One longer string makes `execve` fail with E2BIG, which does not tell
-/// which one it was; this limit does.
+/// 128 KiB: Linux's MAX_ARG_STRLEN (32 pages of 4 KiB). One longer string makes `execve` fail with E2BIG,
+/// which does not tell which one it was; this limit does.
 pub const MAX_ENVIRONMENT_STRING_BYTES: usize = 128 * 1024;
 
 /// What a [`ScriptReader`](crate::ScriptReader) accepts before it refuses.

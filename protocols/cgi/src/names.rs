@@ -58,9 +58,11 @@ pub const SERVER_ADDR: &str = "SERVER_ADDR";
 /// `UNIQUE_ID`: the request's id, as in the log; by common use.
 pub const UNIQUE_ID: &str = "UNIQUE_ID";
 
-/// `SCGI`: the marker of the SCGI protocol. It belongs to one connection and is never a variable of an environ.
+/// `SCGI`: the marker of the SCGI protocol. It belongs to one connection and is never a variable of an
+/// environ.
 pub const SCGI: &str = "SCGI";
-/// `HTTP_PROXY`: what the field `Proxy` would become, and what many programs take for their own proxy setting.
+/// `HTTP_PROXY`: what the field `Proxy` would become, and what many programs take for their own proxy
+/// setting.
 pub const HTTP_PROXY: &str = "HTTP_PROXY";
 /// What the name of a variable that was a request field begins with (RFC 3875 4.1.18).
 pub const HTTP_PREFIX: &str = "HTTP_";
@@ -137,11 +139,11 @@ pub fn is_server_set(name: &[u8]) -> bool {
     SERVER_SET.iter().any(|set| set.as_bytes() == name)
 }
 
-/// Would a variable of this name, in a process's environment, change what that process loads or runs (`LD_PRELOAD`, `PATH`,
-/// `PYTHONPATH`, `BASH_ENV` ...)?
+/// Would a variable of this name, in a process's environment, change what that process loads or runs
+/// (`LD_PRELOAD`, `PATH`, `PYTHONPATH`, `BASH_ENV` ...)?
 ///
-/// Such a variable may come from the configuration; the walker keeps one that came with a request out of a process's
-/// environment.
+/// Such a variable may come from the configuration; the walker keeps one that came with a request out of a
+/// process's environment.
 #[must_use]
 pub fn steers_a_process(name: &[u8]) -> bool {
     STEERING.iter().any(|steering| steering.as_bytes() == name)
@@ -150,8 +152,8 @@ pub fn steers_a_process(name: &[u8]) -> bool {
 
 /// Must nothing that a request or a program says be able to set this variable?
 ///
-/// That is each name of [`SERVER_SET`], each that [steers a process](steers_a_process), and the two by which php-fpm takes
-/// settings (`PHP_VALUE`, `PHP_ADMIN_VALUE`).
+/// That is each name of [`SERVER_SET`], each that [steers a process](steers_a_process), and the two by which
+/// php-fpm takes settings (`PHP_VALUE`, `PHP_ADMIN_VALUE`).
 ///
 /// ```
 /// use gatebridge_cgi::names::is_protected;

@@ -1,4 +1,5 @@
-//! From a list of variables back to an environ, for the fronts that receive one; knows what each name means, not who sent it.
+//! From a list of variables back to an environ, for the fronts that receive one; knows what each name means,
+//! not who sent it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,19 +14,22 @@ use crate::limits::MAX_VARIABLES;
 use crate::{fields, names};
 
 impl Environ {
-    /// The environ that a list of variables describes: a FastCGI front's params, an SCGI front's headers, a CGI program's own
-    /// environment.
+    /// The environ that a list of variables describes: a FastCGI front's params, an SCGI front's headers, a
+    /// CGI program's own environment.
     ///
-    /// What is a field of [`Environ`] becomes that field, `HTTP_FOO_BAR` becomes the header field `foo-bar`, and everything
-    /// else is kept verbatim in [`front_variables`](Self::front_variables), so that [`walk`](Self::walk) lists it again. Not
-    /// kept: `GATEWAY_INTERFACE` and `SCGI`, which belong to one connection, and header fields that may never be listed
-    /// (`HTTP_PROXY`, `HTTP_CONTENT_LENGTH`, `HTTP_TRANSFER_ENCODING` ...).
+    /// What is a field of [`Environ`] becomes that field, `HTTP_FOO_BAR` becomes the header field `foo-bar`,
+    /// and everything else is kept verbatim in [`front_variables`](Self::front_variables), so that
+    /// [`walk`](Self::walk) lists it again. Not kept: `GATEWAY_INTERFACE` and `SCGI`, which belong to one
+    /// connection, and header fields that may never be listed (`HTTP_PROXY`, `HTTP_CONTENT_LENGTH`,
+    /// `HTTP_TRANSFER_ENCODING` ...).
     ///
-    /// An empty value of a typed variable counts as not sent (RFC 3875 4.1 treats both alike). Of two variables with one name the later
-    /// counts, as programs behind nginx are used to; several `HTTP_*` of one name are several header fields.
+    /// An empty value of a typed variable counts as not sent (RFC 3875 4.1 treats both alike). Of two
+    /// variables with one name the later counts, as programs behind nginx are used to; several `HTTP_*` of
+    /// one name are several header fields.
     ///
     /// # Errors
-    /// [`VariablesError`] when there is no method, when a method, protocol, port or length is malformed, or on a NUL byte.
+    /// [`VariablesError`] when there is no method, when a method, protocol, port or length is malformed, or
+    /// on a NUL byte.
     ///
     /// ```
     /// use gatebridge_cgi::Environ;
@@ -73,6 +77,10 @@ impl Reading {
         if name.contains(&0) || value.contains(&0) {
             return Err(VariablesError::Nul { name: Excerpt::of(&name) });
         }
+        // Whatever the case: curl and others take "http_proxy" for their own setting as well.
+        if name.eq_ignore_ascii_case(names::HTTP_PROXY.as_bytes()) {
+            return Ok(());
+        }
         if name.starts_with(names::HTTP_PREFIX.as_bytes()) {
             self.field(name, value);
             return Ok(());
@@ -104,10 +112,6 @@ impl Reading {
     }
 
     fn field(&mut self, name: Bytes, value: Bytes) {
-        // The test ignores case: curl and others read "http_proxy" as well.
-        if name.eq_ignore_ascii_case(names::HTTP_PROXY.as_bytes()) {
-            return;
-        }
         let Some(field) = fields::field_name(&name) else {
             return self.keep(name, value);
         };
@@ -195,8 +199,8 @@ impl Reading {
         }
     }
 
-    /// Fields of a narrower type than their variables: what does not fit (`REMOTE_ADDR=unix:`) is kept verbatim, and listed as
-    /// long as the field stays empty.
+    /// Fields of a narrower type than their variables: what does not fit (`REMOTE_ADDR=unix:`) is kept
+    /// verbatim, and listed as long as the field stays empty.
     fn parsed(&mut self, name: &'static str, value: Bytes) {
         let text = std::str::from_utf8(&value).unwrap_or_default();
         let environ = &mut self.environ;

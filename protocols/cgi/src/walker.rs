@@ -1,4 +1,5 @@
-//! The one walker that lists an environ's variables, and its rules; knows no process, no stream and no netstring.
+//! The one walker that lists an environ's variables, and its rules; knows no process, no stream and no
+//! netstring.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -12,9 +13,11 @@ use http::header::{CONNECTION, COOKIE, HeaderName};
 use crate::environ::{Environ, Scheme};
 use crate::{fields, names};
 
-/// What takes the variables of an environ, one after the other: a process's environment, a PARAMS stream, an SCGI header.
+/// What takes the variables of an environ, one after the other: a process's environment, a PARAMS stream, an
+/// SCGI header.
 ///
-/// Every `FnMut(&[u8], &[u8])` is one. It cannot refuse: an appender that may fail remembers why until it is asked.
+/// Every `FnMut(&[u8], &[u8])` is one. It cannot refuse: an appender that may fail remembers why until it is
+/// asked.
 pub trait Appender {
     /// Takes one variable. No name comes twice in one walk.
     fn append(&mut self, name: &[u8], value: &[u8]);
@@ -41,17 +44,18 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// For the environment of a process. `CONTENT_LENGTH` is set only with a body (RFC 3875 4.1.2), and front variables that
-    /// [steer a process](names::steers_a_process) are left out.
+    /// For the environment of a process. `CONTENT_LENGTH` is set only with a body (RFC 3875 4.1.2), and front
+    /// variables that [steer a process](names::steers_a_process) are left out.
     pub const CGI: Self = Self { always_length: false, is_process: true, shell_guard: false };
     /// For a FastCGI PARAMS stream. `CONTENT_LENGTH` is set only with a body (RFC 3875 4.1.2).
     pub const FASTCGI: Self = Self { always_length: false, is_process: false, shell_guard: false };
-    /// For an SCGI header. `CONTENT_LENGTH` comes first whatever happens, `0` without a body. (The marker `SCGI` is the header
-    /// writer's business.)
+    /// For an SCGI header. `CONTENT_LENGTH` comes first whatever happens, `0` without a body. (The marker
+    /// `SCGI` is the header writer's business.)
     pub const SCGI: Self = Self { always_length: true, is_process: false, shell_guard: false };
 
-    /// Leaves out every variable that came with the request and whose value begins with `() {`, which an old bash takes for a
-    /// function and runs (Shellshock, CVE-2014-6271). For routes whose scripts may reach such a bash.
+    /// Keeps out every value that came with the request and begins with `() {`, which an old bash takes for a
+    /// function and runs (Shellshock, CVE-2014-6271). A typed field becomes empty then, any other variable is
+    /// left out. For routes whose scripts may reach such a bash.
     #[must_use]
     pub const fn with_shell_guard(self) -> Self {
         Self { shell_guard: true, ..self }
@@ -108,15 +112,15 @@ impl Environ {
         self.walk_with(Listing::CGI, appender);
     }
 
-    /// Lists the variables: `CONTENT_LENGTH` first, then the other typed fields, then the configuration's and the front's
-    /// variables, then `HTTP_*`. No name comes twice.
+    /// Lists the variables: `CONTENT_LENGTH` first, then the other typed fields, then the configuration's and
+    /// the front's variables, then `HTTP_*`. No name comes twice.
     ///
-    /// Of two with one name the first of these wins: `CONTENT_LENGTH` and `GATEWAY_INTERFACE`; a variable of the configuration;
-    /// a typed field; a front's variable; a header field. The rules for header fields:
+    /// Of two with one name the first of these wins: `CONTENT_LENGTH` and `GATEWAY_INTERFACE`; a variable of
+    /// the configuration; a typed field; a front's variable; a header field. The rules for header fields:
     /// - only names of letters, digits and hyphens;
     /// - never `Proxy`, nor hop-by-hop fields (`Connection` and what it names, `Keep-Alive`, `TE`, `Trailer`,
-    ///   `Transfer-Encoding`, `Upgrade`), nor `Content-Length` and `Content-Type`, which have their own variables, nor `Expect`
-    ///   and `Proxy-Authorization`, which are for the gateway;
+    ///   `Transfer-Encoding`, `Upgrade`), nor `Content-Length` and `Content-Type`, which have their own
+    ///   variables, nor `Expect` and `Proxy-Authorization`, which are for the gateway;
     /// - `Authorization` if [`pass_authorization`](Self::pass_authorization) says so;
     /// - several fields of one name are joined, `Cookie` by `"; "`, the others by `", "`.
     ///
@@ -165,7 +169,9 @@ impl<A: Appender> Walk<'_, A> {
                 continue;
             }
             if let Some(value) = get(self.environ, &mut scratch) {
-                self.append_received(name.as_bytes(), value);
+                // Some of these are always set, so the guard empties them instead of leaving them out.
+                let value = if self.guards_against(value) { b"" } else { value };
+                self.appender.append(name.as_bytes(), value);
             } else if name == names::REMOTE_ADDR && !contains(&self.environ.front_variables, name.as_bytes())
             {
                 // RFC 3875 4.1.8: it MUST be set; a client that came by a unix socket has no address.
@@ -237,15 +243,20 @@ impl<A: Appender> Walk<'_, A> {
         buffer
     }
 
-    /// Appends what came with the request, so not without the guard.
+    /// Appends what came with the request and is no typed field, so not without the guard.
     fn append_received(&mut self, name: &[u8], value: &[u8]) {
-        if !(self.listing.shell_guard && value.starts_with(b"() {")) {
+        if !self.guards_against(value) {
             self.appender.append(name, value);
         }
     }
+
+    fn guards_against(&self, value: &[u8]) -> bool {
+        self.listing.shell_guard && value.starts_with(b"() {")
+    }
 }
 
-/// Names that no variable of the configuration or a front may set: they frame the request, or belong to a protocol.
+/// Names that no variable of the configuration or a front may set: they frame the request, or belong to a
+/// protocol.
 fn is_fixed(name: &[u8]) -> bool {
     [names::CONTENT_LENGTH, names::GATEWAY_INTERFACE, names::SCGI]
         .iter()

@@ -1,4 +1,5 @@
-//! One head of a script's output, line by line; knows the grammar of RFC 3875 6.3 and not where lines come from.
+//! One head of a script's output, line by line; knows the grammar of RFC 3875 6.3 and not where lines come
+//! from.
 
 use bytes::Bytes;
 use http::header::{
@@ -157,7 +158,8 @@ impl HeadParser {
         Ok(())
     }
 
-    /// Keeps a field that may come once: two of them, even alike, are how one response is passed off as another.
+    /// Keeps a field that may come once: two of them, even alike, are how one response is passed off as
+    /// another.
     fn once(&mut self, name: HeaderName, field: &'static str, value: HeaderValue) -> Result<(), ScriptError> {
         if self.draft.headers.contains_key(&name) {
             return Err(ScriptError::Duplicate { field, line: self.line });

@@ -1,4 +1,5 @@
-//! The reader of script output, shared by CGI, FastCGI and SCGI; knows RFC 3875 section 6 and not how the bytes came.
+//! The reader of script output, shared by CGI, FastCGI and SCGI; knows RFC 3875 section 6 and not how the
+//! bytes came.
 
 mod head;
 mod reader;

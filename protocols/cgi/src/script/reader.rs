@@ -16,8 +16,8 @@ use crate::limits::ScriptLimits;
 pub struct Facts {
     /// The request's method. A body in answer to `HEAD` is swallowed: many programs write one.
     pub method: Method,
-    /// Is it a non-parsed-header script (RFC 3875 5)? Then the output has to begin with a status line. Any other script may
-    /// begin with one too.
+    /// Is it a non-parsed-header script (RFC 3875 5)? Then the output has to begin with a status line. Any
+    /// other script may begin with one too.
     pub nph: bool,
 }
 
@@ -60,18 +60,18 @@ enum State {
 
 /// Reads what a script writes (RFC 3875 section 6), by whatever way the bytes come.
 ///
-/// The shape of every codec here: [`receive`](Self::receive) takes bytes, [`next_event`](Self::next_event) says what they mean;
-/// call it until it answers [`Event::NeedData`]. Where the input is cut makes no difference to the events, except for where
-/// the pieces of the body are cut. Body bytes are never copied.
+/// The shape of every codec here: [`receive`](Self::receive) takes bytes, [`next_event`](Self::next_event)
+/// says what they mean; call it until it answers [`Event::NeedData`]. Where the input is cut makes no
+/// difference to the events, except for where the pieces of the body are cut. Body bytes are never copied.
 ///
-/// - Lines end with LF or CRLF, also mixed (RFC 3875 6.3). The head's first line may be a status line, as non-parsed-header
-///   scripts and some FastCGI programs write it.
+/// - Lines end with LF or CRLF, also mixed (RFC 3875 6.3). The head's first line may be a status line, as
+///   non-parsed-header scripts and some FastCGI programs write it.
 /// - `Status` may come anywhere in the head. Without one it is 200, or 302 with a `Location`.
 /// - A field with an empty value counts as not sent if it is one that the gateway acts on (RFC 3875 6.3).
 /// - A head without `Content-Type`, `Location` and `Status` is accepted when no body follows.
 /// - Hop-by-hop fields (`Connection` and what it names, `Keep-Alive`, `Upgrade` ...) are stripped.
-/// - Bytes that may not reach the client are swallowed and counted by [`discarded`](Self::discarded): a body in answer to
-///   `HEAD`, with 204 or 304, after a local redirect, or beyond the script's `Content-Length`.
+/// - Bytes that may not reach the client are swallowed and counted by [`discarded`](Self::discarded): a body
+///   in answer to `HEAD`, with 204 or 304, after a local redirect, or beyond the script's `Content-Length`.
 #[derive(Debug)]
 pub struct ScriptReader {
     state: State,
@@ -135,9 +135,9 @@ impl ScriptReader {
     /// Says what the bytes so far mean.
     ///
     /// # Errors
-    /// [`ScriptError`] when the output breaks RFC 3875 or a limit; the same error again for every further call. Whether the
-    /// client can still be told depends on [`has_responded`](Self::has_responded): before, it is a 502; after, the connection
-    /// has to be cut short.
+    /// [`ScriptError`] when the output breaks RFC 3875 or a limit; the same error again for every further
+    /// call. Whether the client can still be told depends on [`has_responded`](Self::has_responded): before,
+    /// it is a 502; after, the connection has to be cut short.
     pub fn next_event(&mut self) -> Result<Event, ScriptError> {
         let answer = self.advance();
         if let Err(error) = &answer {
