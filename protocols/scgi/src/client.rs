@@ -1,4 +1,5 @@
-//! The side that sends a request and receives the answer; knows no socket, and leaves the answer's meaning to others.
+//! The side that sends a request and receives the answer; knows no socket, and leaves the answer's meaning to
+//! others.
 
 use std::collections::VecDeque;
 
@@ -41,7 +42,8 @@ pub enum ClientEvent {
     NeedData,
     /// A piece of the answer: script output (RFC 3875 6), a slice of what was handed in.
     Output(Bytes),
-    /// The connection has ended, and so has the answer. SCGI cannot tell a complete one from one that was cut short.
+    /// The connection has ended, and so has the answer. SCGI cannot tell a complete one from one that was cut
+    /// short.
     End,
 }
 
@@ -53,7 +55,8 @@ enum Sending {
     Done,
 }
 
-/// One request of the side that the SCGI specification calls the client (the web server). One connection, one request.
+/// One request of the side that the SCGI specification calls the client (the web server). One connection, one
+/// request.
 #[derive(Debug)]
 pub struct Client {
     sending: Sending,
@@ -77,7 +80,8 @@ impl Client {
     /// Turns what we want to say into the bytes to write.
     ///
     /// # Errors
-    /// Always the caller's fault: a wrong order, headers that break a rule, or a body that is not as long as `CONTENT_LENGTH`.
+    /// Always the caller's fault: a wrong order, headers that break a rule, or a body that is not as long as
+    /// `CONTENT_LENGTH`.
     pub fn send(&mut self, message: Message) -> Result<Bytes, Error> {
         match (self.sending, message) {
             (Sending::Headers, Message::Headers(writer)) => {

@@ -1,4 +1,5 @@
-//! What may go wrong, whose fault it is, and the number or bytes that show it; knows no status code and no log.
+//! What may go wrong, whose fault it is, and the number or bytes that show it; knows no status code and no
+//! log.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! The headers of a request and the rules that both sides hold them to; knows neither who is who nor how the bytes came.
+//! The headers of a request and the rules that both sides hold them to; knows neither who is who nor how the
+//! bytes came.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -103,8 +104,9 @@ fn first_is_length(name: &[u8], value: &[u8]) -> Result<u64, Fault> {
 
 /// Writes the headers of a request.
 ///
-/// Append `CONTENT_LENGTH` first (also without a body: `0`), then the others; the writer adds `SCGI` = `1` itself. It has the
-/// shape of an appender, so it cannot refuse at once: the first mistake is remembered until [`finish`](Self::finish).
+/// Append `CONTENT_LENGTH` first (also without a body: `0`), then the others; the writer adds `SCGI` = `1`
+/// itself. It has the shape of an appender, so it cannot refuse at once: the first mistake is remembered
+/// until [`finish`](Self::finish).
 ///
 /// ```
 /// use gatebridge_scgi::HeaderWriter;
@@ -186,8 +188,9 @@ impl HeaderWriter {
     /// The netstring, ready to be sent before the body.
     ///
     /// # Errors
-    /// The first mistake of an [`append`](Self::append), blamed on the caller: a first header that is not `CONTENT_LENGTH` (or
-    /// none at all), a value of it that is no number, a NUL, an empty name, the same name twice, too much of it.
+    /// The first mistake of an [`append`](Self::append), blamed on the caller: a first header that is not
+    /// `CONTENT_LENGTH` (or none at all), a value of it that is no number, a NUL, an empty name, the same
+    /// name twice, too much of it.
     pub fn finish(self) -> Result<Bytes, Error> {
         self.finish_with_length().map(|(bytes, _)| bytes)
     }
@@ -206,7 +209,8 @@ impl HeaderWriter {
         Ok((self.netstring.finish(), self.content_length))
     }
 
-    /// A name that came twice: after sorting, the same names are neighbours. One allocation for any number of headers.
+    /// A name that came twice: after sorting, the same names are neighbours. One allocation for any number of
+    /// headers.
     fn duplicate(&self) -> Option<&[u8]> {
         let content = self.netstring.content();
         let mut names: Vec<&[u8]> = self.names.iter().map(|name| &content[name.clone()]).collect();

@@ -1,4 +1,5 @@
-//! SCGI by the letter, both sides, without I/O; knows no socket, and not what headers mean beyond the two that frame.
+//! SCGI by the letter, both sides, without I/O; knows no socket, and not what headers mean beyond the two
+//! that frame.
 //!
 //! | SCGI specification | here |
 //! |---|---|
@@ -6,8 +7,8 @@
 //! | 3 `CONTENT_LENGTH` first, `SCGI` = `1`, no duplicates | [`Fault`] lists every rule; both sides obey them |
 //! | 4 response format | script output until the end: not this crate's business |
 //!
-//! [`Client`] and [`Server`] share three verbs: `send` turns what we want to say into bytes, `receive` takes bytes, and `next_event` says
-//! what they mean. A whole exchange, with no socket between the two:
+//! [`Client`] and [`Server`] share three verbs: `send` turns what we want to say into bytes, `receive` takes
+//! bytes, and `next_event` says what they mean. A whole exchange, with no socket between the two:
 //!
 //! ```
 //! use bytes::Bytes;

@@ -2,8 +2,9 @@
 
 /// Most bytes inside the netstring that holds the headers.
 ///
-/// 256 KiB: an HTTP front takes heads of up to 64 KiB, a name grows by `HTTP_`, and paths come several times (target, script
-/// name, path info, translated). Checked while the length is read, before anything is allocated.
+/// 256 KiB: an HTTP front takes heads of up to 64 KiB, a name grows by `HTTP_`, and paths come several times
+/// (target, script name, path info, translated). Checked while the length is read, before anything is
+/// allocated.
 pub const DEFAULT_MAX_HEADER_BYTES: usize = 256 * 1024;
 
 /// Most headers of one request.

@@ -5,8 +5,8 @@ use bytes::{Bytes, BytesMut};
 use crate::error::Fault;
 use crate::limits::LENGTH_ROOM;
 
-/// A netstring in the making: the content goes behind room for its length, which is patched in at the end, so that nothing
-/// is copied.
+/// A netstring in the making: the content goes behind room for its length, which is patched in at the end, so
+/// that nothing is copied.
 #[derive(Debug)]
 pub(crate) struct NetstringWriter {
     buffer: Vec<u8>,
@@ -78,8 +78,8 @@ impl NetstringReader {
         Self { state, limit, gathered: BytesMut::new(), content: Bytes::new() }
     }
 
-    /// Takes what belongs to the netstring from the front of `piece`. Gives the content when it is complete; a slice of the
-    /// piece if it came in one.
+    /// Takes what belongs to the netstring from the front of `piece`. Gives the content when it is complete;
+    /// a slice of the piece if it came in one.
     pub(crate) fn take(&mut self, piece: &mut Bytes) -> Result<Option<Bytes>, Fault> {
         while !piece.is_empty() {
             match self.state {

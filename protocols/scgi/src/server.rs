@@ -18,7 +18,8 @@ pub enum ServerEvent {
     Request(Headers),
     /// A piece of the body, never empty: a slice of what was handed in.
     Body(Bytes),
-    /// The body is complete, as long as `CONTENT_LENGTH` says. It needs no end of the connection. Comes again when asked again.
+    /// The body is complete, as long as `CONTENT_LENGTH` says. It needs no end of the connection. Comes again
+    /// when asked again.
     End,
 }
 
@@ -31,7 +32,8 @@ enum State {
     Failed(Error),
 }
 
-/// One request of the side that the SCGI specification calls the server (the application). One connection, one request.
+/// One request of the side that the SCGI specification calls the server (the application). One connection,
+/// one request.
 ///
 /// The answer is raw script output until the connection is closed: [`send`](Self::send) lets it pass.
 #[derive(Debug)]
@@ -59,7 +61,8 @@ impl Server {
 
     /// Takes bytes of the request; empty ones are ignored.
     ///
-    /// To call it after [`receive_end`](Self::receive_end) is a mistake that the next [`next_event`](Self::next_event) reports.
+    /// To call it after [`receive_end`](Self::receive_end) is a mistake that the next
+    /// [`next_event`](Self::next_event) reports.
     pub fn receive(&mut self, bytes: Bytes) {
         if self.ended {
             self.state = State::Failed(Error::caller(Fault::Order {
@@ -76,11 +79,12 @@ impl Server {
         self.ended = true;
     }
 
-    /// Says what the bytes so far mean. Where the input is cut makes no difference, except to where pieces of the body are cut.
+    /// Says what the bytes so far mean. Where the input is cut makes no difference, except to where pieces of
+    /// the body are cut.
     ///
     /// # Errors
-    /// [`Error`] when the request breaks a rule of SCGI or a limit; the same error again for every further call. Close the
-    /// connection: nobody knows any more where anything begins.
+    /// [`Error`] when the request breaks a rule of SCGI or a limit; the same error again for every further
+    /// call. Close the connection: nobody knows any more where anything begins.
     pub fn next_event(&mut self) -> Result<ServerEvent, Error> {
         let answer = self.advance();
         if let Err(error) = &answer {
