@@ -7,7 +7,7 @@
 //! | [`gateway`] | the program under test, from a configuration's text to `ready`, killed on drop |
 //! | [`client`] | raw HTTP/1.1 bytes out, an own strict reader in; half-close, reset |
 //! | [`lines`] | the lines that a process writes, to wait for |
-//! | [`record`] | what a fixture saw, as a stream of events |
+//! | [`record`] | what a fixture saw, as a stream of events; and a gate where one waits |
 //! | [`process`] | `/proc`: descendants, descriptors, memory, the end of a process |
 //! | [`peer`] | other programs in the foreground: workers, nginx, php-fpm, Git |
 //!
@@ -30,7 +30,7 @@ pub use folder::Folder;
 pub use gateway::Gateway;
 pub use lines::Lines;
 pub use peer::Peer;
-pub use record::Record;
+pub use record::{Gate, Record};
 
 use std::path::{Path, PathBuf};
 use std::thread;
