@@ -132,12 +132,17 @@ pub fn free_address() -> String {
 
 /// Builds a program of `tests/programs` if need be, and gives its path.
 pub fn test_program(name: &str) -> String {
+    workspace_program("gatebridge-test-programs", name)
+}
+
+/// Builds a program of a package of this workspace if need be, and gives its path.
+pub fn workspace_program(package: &str, name: &str) -> String {
     let folder = Path::new(super::gateway::PROGRAM).parent().unwrap();
     let release = folder.ends_with("release");
     let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--quiet", "--package", "gatebridge-test-programs", "--target-dir"]);
+    command.args(["build", "--quiet", "--package", package, "--target-dir"]);
     command.arg(folder.parent().unwrap()).args(release.then_some("--release"));
     let status = command.current_dir(super::repository()).status().unwrap();
-    assert!(status.success(), "cargo build of tests/programs: {status}");
+    assert!(status.success(), "cargo build of {package}: {status}");
     folder.join(name).display().to_string()
 }
