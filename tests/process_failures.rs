@@ -162,7 +162,7 @@ fn lesson_22_too_long_is_told_with_the_largest_variable() {
 #[test]
 fn the_longest_string_passes() {
     let mut launch = Launch::new("/bin/true");
-    launch.env = vec![("A".into(), "x".repeat(gatebridge::process::diagnose::MAX_STRING_BYTES - 2).into())];
+    launch.env = vec![("A".into(), "x".repeat(gatebridge::process::MAX_STRING_BYTES - 2).into())];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let spawner = Spawner::start(NonZeroUsize::MIN).unwrap();
     let exit = runtime.block_on(async { spawner.spawn(launch).await.unwrap().wait().await });

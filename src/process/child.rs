@@ -32,7 +32,8 @@ pub struct Child {
     exit: Option<Exit>,
 }
 
-/// What the spawner's thread hands over. Dropped on the way, it ends like a child.
+/// What the spawner's thread hands over: a leader, and our ends of its pipes, non-blocking. Dropped on the way, it ends
+/// like a child.
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) leader: Leader,
@@ -46,9 +47,10 @@ impl Child {
     pub(super) fn adopt(started: Started) -> io::Result<Self> {
         Ok(Self {
             leader: watch(started.leader)?,
-            stdin: started.stdin.map(pipe::Sender::from_owned_fd).transpose()?,
-            stdout: started.stdout.map(pipe::Receiver::from_owned_fd).transpose()?,
-            stderr: started.stderr.map(pipe::Receiver::from_owned_fd).transpose()?,
+            // Unchecked: these are pipes, and the thread that made them made our ends non-blocking.
+            stdin: started.stdin.map(pipe::Sender::from_owned_fd_unchecked).transpose()?,
+            stdout: started.stdout.map(pipe::Receiver::from_owned_fd_unchecked).transpose()?,
+            stderr: started.stderr.map(pipe::Receiver::from_owned_fd_unchecked).transpose()?,
             exit: None,
         })
     }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::census::WorkerId;
 use super::child::Child;
-use super::diagnose::SpawnFailure;
+use super::failure::SpawnFailure;
 use super::journal::Journal;
 use super::launch::{Launch, Stdin};
 use super::reap::Exit;

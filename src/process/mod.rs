@@ -10,7 +10,8 @@
 //! | [`ending`] | TERM, grace, KILL, reap: the one thread that sees a child out |
 //! | [`reap`] | the system calls: peek, reap, signal a group |
 //! | [`orphan`] | children of children that land here when the gateway is process 1 or a subreaper |
-//! | [`diagnose`] | why a program could not be started, and what to do about it |
+//! | [`failure`] | why a program could not be started, and what to do about it |
+//! | `diagnose` | finds that out |
 //! | [`signal`] | the gateway's own signals as a stream |
 //! | [`worker`] | the table of what a worker may be |
 //! | [`census`] | who is there: workers and seats as plain values |
@@ -44,8 +45,9 @@
 
 pub mod census;
 pub mod child;
-pub mod diagnose;
+mod diagnose;
 pub mod ending;
+pub mod failure;
 pub mod journal;
 mod keeper;
 pub mod launch;
@@ -62,8 +64,8 @@ pub mod worker;
 
 pub use census::{Census, WorkerId};
 pub use child::Child;
-pub use diagnose::{FailureClass, FailureKind, SpawnFailure};
 pub use ending::Ending;
+pub use failure::{FailureClass, FailureKind, MAX_STRING_BYTES, SpawnFailure};
 pub use launch::{DEFAULT_GRACE, Launch, Output, RestOfGroup, Stdin};
 pub use manager::{Manager, Workers};
 pub use orphan::{adopt_orphans, reap_orphans};

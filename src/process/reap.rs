@@ -194,14 +194,18 @@ pub(super) fn signal_group(leader: Pid, signal: GroupSignal) -> io::Result<()> {
 pub(super) fn rest_of_group_lives(leader: Pid) -> bool {
     use rustix::io::Errno;
     use rustix::process::{WaitOptions, test_kill_process, test_kill_process_group, waitpgid};
+    // EPERM means that there are processes, none of which we may signal.
+    let group_lives = || test_kill_process_group(leader.0) != Err(Errno::SRCH);
+    if !group_lives() {
+        return false;
+    }
     // The kernel gives a number to a new process only when no process and no group has it. If there is a process of this
     // number again, our group is gone, and whatever group has the number now is somebody else's.
     if test_kill_process(leader.0) != Err(Errno::SRCH) {
         return false;
     }
     while let Ok(Some(_)) = waitpgid(leader.0, WaitOptions::NOHANG) {}
-    // EPERM means that there are processes, none of which we may signal.
-    test_kill_process_group(leader.0) != Err(Errno::SRCH)
+    group_lives()
 }
 
 /// Reaps a child for which there was no descriptor left to watch it by; blocks until it has ended.

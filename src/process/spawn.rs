@@ -13,8 +13,9 @@ use rustix::fs::OFlags;
 use tokio::sync::{oneshot, watch};
 
 use super::child::{Child, Started};
-use super::diagnose::{self, Facts, SpawnFailure};
+use super::diagnose::{self, Facts};
 use super::ending::{Door, Leader, LiveGuard};
+use super::failure::SpawnFailure;
 use super::launch::{Launch, Output, Stdin};
 use super::reap::{self, GroupSignal, Pid, Process};
 use super::startup;

@@ -72,3 +72,64 @@ pub(super) fn clear_signal_mask() {
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ignored(number: libc::c_int) -> bool {
+        // SAFETY: a zeroed sigaction is valid, the pointer is to a live one, and a null new action only asks.
+        unsafe {
+            let mut present: libc::sigaction = std::mem::zeroed();
+            assert_eq!(libc::sigaction(number, std::ptr::null(), &raw mut present), 0);
+            present.sa_sigaction == libc::SIG_IGN
+        }
+    }
+
+    #[test]
+    fn lesson_25_ignored_signals_get_their_default_back_and_sigpipe_stays_ignored() {
+        // Not SIGCHLD: other tests have children meanwhile.
+        for number in [libc::SIGWINCH, libc::SIGRTMIN()] {
+            // SAFETY: SIG_IGN installs no code of ours.
+            unsafe { libc::signal(number, libc::SIG_IGN) };
+        }
+        prepare().unwrap();
+        for number in 1..=libc::SIGRTMAX() {
+            let internal = (32..libc::SIGRTMIN()).contains(&number); // the C library's own; nobody may ask about them
+            if !internal {
+                assert_eq!(ignored(number), number == libc::SIGPIPE, "signal {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn lesson_20_inherited_descriptors_are_sealed() {
+        // SAFETY: a new descriptor without the flag, which this test alone knows.
+        let inherited = unsafe { libc::fcntl(2, libc::F_DUPFD, 100) };
+        assert!(inherited >= 100);
+        seal_descriptors().unwrap();
+        // SAFETY: asks for a flag of the descriptor made above, then closes it.
+        let flags = unsafe { (libc::fcntl(inherited, libc::F_GETFD), libc::close(inherited)) };
+        assert_eq!(flags, (libc::FD_CLOEXEC, 0));
+    }
+
+    #[test]
+    fn lesson_25_a_blocked_signal_is_unblocked() {
+        // SAFETY: the sets are initialised before they are read, and only this test's thread is concerned.
+        let blocked = || unsafe {
+            let mut mask: libc::sigset_t = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut mask);
+            libc::sigismember(&raw const mask, libc::SIGUSR2) == 1
+        };
+        // SAFETY: as above.
+        unsafe {
+            let mut mask: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut mask);
+            libc::sigaddset(&raw mut mask, libc::SIGUSR2);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const mask, std::ptr::null_mut());
+        }
+        assert!(blocked());
+        clear_signal_mask();
+        assert!(!blocked());
+    }
+}
