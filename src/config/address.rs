@@ -200,3 +200,55 @@ pub(super) fn check_unix_length(path: &Path) -> Result<(), AddressError> {
 pub(super) fn default_listen() -> ListenAddress {
     defaults::LISTEN_ADDRESS.parse().unwrap_or(ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_to_listen_at_show_as_they_are_written() {
+        for text in ["127.0.0.1:8080", "[::1]:0", "0.0.0.0:80", "unix:/run/a b.sock", "unix:a.sock", "fd:3"] {
+            let address: ListenAddress = text.parse().unwrap();
+            assert_eq!(address.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn addresses_to_connect_to_show_as_they_are_written() {
+        for text in ["127.0.0.1:9000", "[::1]:9000", "php:9000", "app_1.internal:65535", "unix:/run/php.sock"]
+        {
+            assert_eq!(connect(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_error_alone_says_what_to_write() {
+        let error = "8080".parse::<ListenAddress>().unwrap_err().to_string();
+        assert!(error.contains("did you mean \"127.0.0.1:8080\"?"), "{error}");
+    }
+
+    #[test]
+    fn host_names() {
+        for good in ["a", "blog.example.org", "1.2.3.4", "xn--bcher-kva.example", "app_1"] {
+            assert!(is_host_name(good), "{good}");
+        }
+        let long = ["a".repeat(64), vec!["a".repeat(63); 5].join(".")];
+        for bad in ["", ".", "a.", ".a", "a..b", "-a", "a-", "a b", "bücher.example", "a:1"] {
+            assert!(!is_host_name(bad), "{bad}");
+        }
+        assert!(long.iter().all(|name| !is_host_name(name)));
+    }
+
+    #[test]
+    fn the_default_is_the_constant() {
+        assert_eq!(default_listen().to_string(), defaults::LISTEN_ADDRESS);
+    }
+
+    #[test]
+    fn lesson_36_a_range_is_not_guessed() {
+        assert!(trusted_proxy("10.0.0.7/8").is_err());
+        assert_eq!(trusted_proxy("10.0.0.7"), Ok(TrustedPeer::Net("10.0.0.7/32".parse().unwrap())));
+        assert_eq!(trusted_proxy("unix"), Ok(TrustedPeer::Unix));
+        assert!(trusted_proxy("*").is_err());
+    }
+}

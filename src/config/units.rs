@@ -139,3 +139,70 @@ impl fmt::Display for ByteSize {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [("0s", 0), ("1ms", 1), ("30s", 30_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(duration("366d"), Ok(MAX_DURATION));
+        for text in ["", "s", "1", "1 s", "1S", "-1s", "+1s", "1.5s", "1s1s", "367d", "1_0s", "１s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [("0B", 0), ("1B", 1), ("64KiB", 65_536), ("1GiB", 1 << 30), ("2TiB", 2 << 40)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "B", "1", "1KB", "1K", "1kib", "1 KiB", "-1B", "1.5GiB", "16777216TiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hints_name_what_was_probably_meant() {
+        for (text, hint) in [("10", "\"10s\""), ("5min", "\"5m\""), ("3 Hours", "\"3h\""), ("9MS", "\"9ms\"")]
+        {
+            assert!(duration(text).unwrap_err().hint.contains(hint), "{text}");
+        }
+        for (text, hint) in [("1MB", "\"1MiB\""), ("4k", "\"4KiB\""), ("2 gb", "\"2GiB\""), ("7b", "\"7B\"")]
+        {
+            assert!(size(text).unwrap_err().hint.contains(hint), "{text}");
+        }
+    }
+
+    #[test]
+    fn shown_in_the_unit_that_people_compare() {
+        let show = |millis| Time(Duration::from_millis(millis)).to_string();
+        assert_eq!(
+            [0, 100, 1500, 60_000, 90_000, 120_000].map(show),
+            ["0s", "100ms", "1500ms", "60s", "90s", "2m"]
+        );
+        assert_eq!(
+            [0, 1, 1024, 1536, 1 << 30].map(|bytes| ByteSize(bytes).to_string()),
+            ["0B", "1B", "1KiB", "1536B", "1GiB"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_reads_as_what_it_was(millis in 0..366 * 86_400_000_u64, bytes: u64) {
+            let time = Duration::from_millis(millis);
+            prop_assert_eq!(duration(&Time(time).to_string()), Ok(time));
+            prop_assert_eq!(size(&ByteSize(bytes).to_string()), Ok(bytes));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = (duration(&text), size(&text));
+        }
+    }
+}
