@@ -152,6 +152,32 @@ fn each_refusal_says_which_check_failed() {
 }
 
 #[test]
+fn a_folder_that_may_not_be_searched_is_forbidden() {
+    let (folder, root) = house();
+    let sub = folder.join("cgi-bin/sub");
+    folder.mode("cgi-bin/sub", 0o600);
+    // A thread of root becomes nobody; other threads stay who they are.
+    let nobody = move || {
+        if rustix::process::geteuid().is_root() {
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
+        }
+        assert_eq!(refused(&root, "sub/deep"), Refusal::SearchDenied);
+        assert_eq!(found(&root, "hello").0, "/hello");
+    };
+    let looked = std::thread::spawn(nobody).join();
+    std::fs::set_permissions(sub, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    looked.unwrap();
+}
+
+#[test]
+fn a_machine_without_descriptors_is_busy_and_one_with_a_broken_disk_is_broken() {
+    for (errno, status) in [(24, 503), (23, 503), (12, 503), (5, 500)] {
+        let source = std::io::Error::from_raw_os_error(errno);
+        assert_eq!(LookupFailure::Broken { path: "/x".into(), source }.status(), status, "errno {errno}");
+    }
+}
+
+#[test]
 fn one_file_answers_everything_below() {
     let (folder, _) = house();
     let root = ScriptRoot::open(&folder.join("cgi-bin/hello")).unwrap();
