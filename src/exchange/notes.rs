@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Version};
 
 use super::UniqueId;
@@ -66,9 +66,9 @@ pub struct Record {
     /// The `Host` that was asked for.
     pub host: Option<Bytes>,
     /// The `Referer` field.
-    pub referer: Option<Bytes>,
+    pub referer: Option<HeaderValue>,
     /// The `User-Agent` field.
-    pub user_agent: Option<Bytes>,
+    pub user_agent: Option<HeaderValue>,
     /// The route that answered, by its path as configured.
     pub route: Option<Arc<str>>,
     /// The back that answered: `cgi:SCRIPT`, `pool:NAME`, `files` ...
@@ -113,7 +113,8 @@ pub struct Interim {
 pub struct Exchange {
     started: Instant,
     record: Mutex<Option<Record>>,
-    has_interim: AtomicBool,
+    /// The front has something to do here: at first to leave its waker, later to take what was sent.
+    interim_news: AtomicBool,
     interim: Mutex<InterimQueue>,
     sink: Arc<dyn RecordSink>,
 }
@@ -134,7 +135,7 @@ impl Exchange {
         Arc::new(Self {
             started: Instant::now(),
             record: Mutex::new(Some(record)),
-            has_interim: AtomicBool::new(false),
+            interim_news: AtomicBool::new(true),
             interim: Mutex::default(),
             sink,
         })
@@ -164,27 +165,24 @@ impl Exchange {
         let mut queue = lock(&self.interim);
         if queue.waiting.len() < MAX_WAITING_INTERIMS {
             queue.waiting.push(interim);
-            self.has_interim.store(true, Ordering::Release);
+            self.interim_news.store(true, Ordering::Release);
         }
         if let Some(front) = queue.front.take() {
             front.wake();
         }
     }
 
-    /// For the front: takes the 1xx responses that wait, and asks to be woken by the next.
-    pub fn take_interims(&self, front: &Waker) -> Vec<Interim> {
+    /// For the front: takes the 1xx responses that wait, and has `front` woken by the next. Costs one load where there
+    /// are none and `front` is known.
+    pub fn poll_interims(&self, front: &Waker) -> Vec<Interim> {
+        if !self.interim_news.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
         let mut queue = lock(&self.interim);
-        self.has_interim.store(false, Ordering::Release);
         if !queue.front.as_ref().is_some_and(|known| known.will_wake(front)) {
             queue.front = Some(front.clone());
         }
         std::mem::take(&mut queue.waiting)
-    }
-
-    /// For the front: whether a 1xx response waits. Costs one load.
-    #[must_use]
-    pub fn has_interim(&self) -> bool {
-        self.has_interim.load(Ordering::Acquire)
     }
 }
 

@@ -167,8 +167,9 @@ impl Stream {
         let _ = rustix::net::shutdown(self.as_fd(), rustix::net::Shutdown::Write);
     }
 
-    /// Closes so that the peer sees a reset: for a response that must not look complete.
-    pub fn reset(self) {
+    /// Makes the close that follows a reset: for a response that must not look complete.
+    pub fn reset_on_close(&self) {
+        // A peer that is gone needs no reset.
         let _ = rustix::net::sockopt::set_socket_linger(self.as_fd(), Some(std::time::Duration::ZERO));
     }
 }
