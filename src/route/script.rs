@@ -159,13 +159,13 @@ pub enum Refusal {
     #[error("the name is that of a backup or temporary file")]
     Backup,
     /// A symbolic link that leads out of the folder, or an absolute one.
-    #[error("a symbolic link leads out of the script folder (an absolute link always counts as leading out)")]
+    #[error("a symbolic link leads out of the folder (an absolute link always counts as leading out)")]
     Escapes,
     /// Links in a circle, or a link of `/proc` that is none.
     #[error("too many symbolic links, or a magic one")]
     Links,
     /// A folder may not be searched.
-    #[error("a directory on the way may not be searched by this user")]
+    #[error("it, or a directory on the way to it, is closed to this user (permission denied)")]
     SearchDenied,
     /// A device, a socket, a pipe.
     #[error("it is neither a regular file nor a directory")]
@@ -176,6 +176,9 @@ pub enum Refusal {
         /// Its permission bits.
         mode: u32,
     },
+    /// It belongs to a CGI route and is asked for as a file.
+    #[error("it belongs to a CGI route: programs are run, their text is never served")]
+    IsProgram,
     /// Mounted `noexec`.
     #[error("its file system is mounted noexec")]
     NoexecMount,
@@ -286,7 +289,7 @@ impl ScriptRoot {
     }
 }
 
-fn failure(path: PathBuf, errno: Errno) -> LookupFailure {
+pub(super) fn failure(path: PathBuf, errno: Errno) -> LookupFailure {
     let why = match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => return LookupFailure::NotFound { path },
         Errno::XDEV => Refusal::Escapes,
@@ -298,8 +301,13 @@ fn failure(path: PathBuf, errno: Errno) -> LookupFailure {
 }
 
 fn open_beneath(root: BorrowedFd<'_>, path: &OsStr) -> Result<OwnedFd, Errno> {
+    open_beneath_with(root, path, OFlags::PATH)
+}
+
+/// Opens what lies beneath `root` and nothing else, links included.
+pub(super) fn open_beneath_with(root: BorrowedFd<'_>, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let attempt = || openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), beneath);
+    let attempt = || openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), beneath);
     for _ in 1..RACE_ATTEMPTS {
         match attempt() {
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -320,7 +328,7 @@ fn may_run(folder: BorrowedFd<'_>, path: &OsStr, file: BorrowedFd<'_>, mode: u32
 }
 
 /// What [`decode_path`](super::decode_path) promises is looked at again: the price of a mistake elsewhere would be too high.
-fn check_plain(below: &[u8]) -> Result<(), PathError> {
+pub(super) fn check_plain(below: &[u8]) -> Result<(), PathError> {
     if let Some(&byte) = below.iter().find(|byte| byte.is_ascii_control()) {
         return Err(PathError::ControlByte { byte });
     }
@@ -336,7 +344,7 @@ fn is_special(component: &[u8]) -> bool {
 }
 
 /// Refused before the disk is asked, so that the answer does not tell whether there is such a file.
-fn check_name(name: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_name(name: &[u8]) -> Result<(), Refusal> {
     if name.starts_with(b".") {
         return Err(Refusal::Hidden);
     }
