@@ -8,10 +8,14 @@
 //! | `feed` | the request body's way to the program |
 //! | `patience` | how long a program may be silent |
 //! | `aftermath` | programs that go on after their response is complete |
+//! | [`Files`] | a folder of files |
+//! | [`Index`] | the page that tells what can be called |
 //! | `stderr` | what a program says on its standard error, on its way into the log |
 
 mod aftermath;
 mod feed;
+mod files;
+mod index;
 mod line;
 mod patience;
 mod relay;
@@ -20,3 +24,6 @@ mod relay_tests;
 #[cfg(test)]
 mod rig;
 mod stderr;
+
+pub use files::Files;
+pub use index::{Index, Listed};
