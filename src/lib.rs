@@ -5,6 +5,7 @@ pub mod back;
 pub mod config;
 pub mod exchange;
 pub mod io;
+pub mod observe;
 pub mod policy;
 pub mod process;
 pub mod route;
