@@ -4,6 +4,7 @@
 pub mod back;
 pub mod config;
 pub mod exchange;
+pub mod front;
 pub mod io;
 pub mod observe;
 pub mod policy;

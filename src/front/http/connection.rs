@@ -1,0 +1,290 @@
+//! One HTTP/1.1 connection, from its first byte to its last: idle, head, serve, linger. It does not know what answers.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use gatebridge_http1::{BodyLeft, CloseReason, Event, Limits, PeerError, RequestHead, Server};
+use tracing::debug;
+
+use super::Shared;
+use super::census::Seat;
+use super::intake::{self, Intake};
+use super::output::Output;
+use super::refusal;
+use super::serving::{Served, Serving};
+use crate::config::HttpLimits;
+use crate::exchange::{Ending, Exchange, Request, Response, UniqueId};
+use crate::io::{Deadline, DrainWatch, Peer, Phase, Stream};
+
+/// Room for a request head: most fit into it whole, and it is given back between requests.
+const HEAD_READ_BYTES: usize = 4 * 1024;
+/// Room for a piece of request body: as much as a socket gives at once without tuning.
+pub(super) const BODY_READ_BYTES: usize = 64 * 1024;
+
+/// One connection and all that belongs to it while it is open.
+pub(super) struct Connection {
+    pub(super) stream: Stream,
+    pub(super) codec: Server,
+    pub(super) output: Output,
+    pub(super) shared: Arc<Shared>,
+    deadline: Deadline,
+    peer: Peer,
+    _seat: Option<Seat>,
+}
+
+/// What came instead of the head of a next request.
+enum NoHead {
+    /// Nothing: the client closed, was idle for too long, or we drain.
+    Closed,
+    /// Part of a head, and then nothing for too long.
+    TooSlow,
+    /// Something that is no request.
+    Refused(PeerError),
+}
+
+/// The codec's limits as the configuration has them.
+pub(super) fn codec_limits(limits: &HttpLimits) -> Limits {
+    Limits {
+        max_target_bytes: limits.max_target,
+        max_head_bytes: limits.max_head,
+        max_fields: limits.max_headers,
+        ..Limits::default()
+    }
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, peer: Peer, shared: Arc<Shared>, seat: Seat) -> Self {
+        Self::with_seat(stream, peer, shared, Some(seat))
+    }
+
+    fn with_seat(stream: Stream, peer: Peer, shared: Arc<Shared>, seat: Option<Seat>) -> Self {
+        let codec = Server::new(shared.codec_limits);
+        let deadline = Deadline::unset();
+        Self { stream, codec, output: Output::default(), shared, deadline, peer, _seat: seat }
+    }
+
+    /// Serves the connection until it ends, or until the drain cuts it.
+    pub(super) async fn run(mut self, mut drain: DrainWatch) {
+        let mut cut = drain.clone();
+        tokio::select! {
+            biased;
+            () = self.serve(&mut drain) => {}
+            () = cut.reached(Phase::Cut) => {}
+        }
+    }
+
+    async fn serve(&mut self, drain: &mut DrainWatch) {
+        self.deadline.set(Some(self.shared.settings.limits.head_timeout));
+        loop {
+            let head = {
+                let draining = drain.reached(Phase::Draining);
+                tokio::pin!(draining);
+                poll_fn(|cx| self.poll_head(cx, draining.as_mut())).await
+            };
+            match head {
+                Ok(head) => {
+                    if drain.is(Phase::Draining) {
+                        self.codec.close_after(CloseReason::Draining);
+                    }
+                    // Boxed, so that an idle connection does not carry the room that a request needs.
+                    if !Box::pin(self.serve_request(head)).await {
+                        return;
+                    }
+                }
+                Err(NoHead::Closed) => return,
+                Err(NoHead::TooSlow) => return self.refuse(::http::StatusCode::REQUEST_TIMEOUT, CloseReason::TimedOut).await,
+                Err(NoHead::Refused(error)) => {
+                    debug!(peer = ?self.peer, %error, "refused what is no proper request");
+                    return self.refuse(error.status(), CloseReason::PeerFailed).await;
+                }
+            }
+            if self.codec.must_close() {
+                return self.linger().await;
+            }
+            self.deadline.set(Some(self.shared.settings.limits.idle_timeout));
+        }
+    }
+
+    /// The head of the next request. Between requests the connection waits without a buffer.
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut draining: std::pin::Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<Result<RequestHead, NoHead>> {
+        loop {
+            match self.codec.next_event() {
+                Ok(Event::NeedData) => {}
+                Ok(Event::Request(head)) => return Poll::Ready(Ok(head)),
+                Ok(_) => return Poll::Ready(Err(NoHead::Closed)),
+                Err(error) => return Poll::Ready(Err(NoHead::Refused(error))),
+            }
+            let idle = self.codec.is_idle();
+            if idle {
+                self.codec.release_buffer();
+                self.output.release();
+                if draining.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Err(NoHead::Closed));
+                }
+            }
+            if self.deadline.poll_passed(cx).is_ready() {
+                return Poll::Ready(Err(if idle { NoHead::Closed } else { NoHead::TooSlow }));
+            }
+            match self.stream.poll_readable(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Closed)),
+                Poll::Ready(Ok(())) => {}
+            }
+            let buffer = self.codec.receive_buffer();
+            buffer.reserve(HEAD_READ_BYTES);
+            match self.stream.poll_read(cx, buffer) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(0)) => self.codec.receive_end(),
+                Poll::Ready(Ok(_)) if idle => {
+                    // The first byte of a head: from here it must be complete in time.
+                    self.deadline.set(Some(self.shared.settings.limits.head_timeout));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Closed)),
+            }
+        }
+    }
+
+    /// Serves one request; `false` if the connection has no future.
+    async fn serve_request(&mut self, head: RequestHead) -> bool {
+        let (application, sink) = self.shared.applications.current();
+        let exchange = intake::exchange(&head, self.peer, sink);
+        let framing = head.body;
+        match intake::environ(head, self.peer, &self.shared.server_software, &exchange) {
+            Ok(Intake::Request(environ)) => {
+                let (mut serving, body) = Serving::new(self, &exchange, framing);
+                let request = Request { environ: *environ, body, exchange: Arc::clone(&exchange) };
+                let served = serving.serve(application.call(request)).await;
+                self.finish(served, &exchange).await
+            }
+            Ok(Intake::Own(status)) => {
+                let response = Response::new(status, crate::exchange::Body::Empty);
+                self.answer_alone(response, &exchange, framing).await
+            }
+            Err(failure) => {
+                debug!(id = %String::from_utf8_lossy(&exchange.id()), %failure, "refused a request");
+                match refusal::response(&failure, &exchange.id()) {
+                    Some(response) => self.answer_alone(response, &exchange, framing).await,
+                    None => false,
+                }
+            }
+        }
+    }
+
+    /// Sends a response that no application made.
+    async fn answer_alone(
+        &mut self,
+        response: Response,
+        exchange: &Arc<Exchange>,
+        framing: gatebridge_http1::Framing,
+    ) -> bool {
+        let (mut serving, body) = Serving::new(self, exchange, framing);
+        drop(body);
+        let served = serving.respond(response).await;
+        self.finish(served, exchange).await
+    }
+
+    /// Completes the record, and decides whether the connection has a future.
+    async fn finish(&mut self, served: Served, exchange: &Exchange) -> bool {
+        exchange.note(|record| {
+            record.total = exchange.started().elapsed();
+            record.bytes_sent += self.output.take_payload_written();
+            record.ending = match served {
+                Served::Complete => Ending::Complete,
+                Served::ClientGone => Ending::ClientGone,
+                Served::BrokenOff { .. } => Ending::BrokenOff,
+            };
+        });
+        match served {
+            Served::Complete => {
+                self.skip_rest_of_body();
+                true
+            }
+            Served::ClientGone => false,
+            Served::BrokenOff { looks_complete } => {
+                if looks_complete {
+                    self.stream.reset_on_close();
+                }
+                false
+            }
+        }
+    }
+
+    /// Throws away what of an unread body is here already: if that was all, the connection stays useful.
+    fn skip_rest_of_body(&mut self) {
+        while self.codec.request_body_left() != BodyLeft::Nothing {
+            match self.codec.next_event() {
+                Ok(Event::Body(_) | Event::End { .. }) => {}
+                _ => {
+                    self.codec.close_after(CloseReason::BodyUnread);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Answers something that is no request, or not all of one, and ends the connection.
+    async fn refuse(&mut self, status: ::http::StatusCode, reason: CloseReason) {
+        let (_, sink) = self.shared.applications.current();
+        let exchange = Exchange::new(intake::blank_record(self.peer), sink);
+        self.codec.close_after(reason);
+        let page = refusal::page(status, &exchange.id());
+        let (mut serving, body) = Serving::new(self, &exchange, gatebridge_http1::Framing::None);
+        drop(body);
+        let served = serving.respond(page).await;
+        self.finish(served, &exchange).await;
+        self.linger().await;
+    }
+
+    /// Closes so that the client can read what it was told: our side first, then the client's, within limits (RFC 9112
+    /// 9.6). Bytes that arrive at a closed socket would make the kernel send a reset, which destroys the response on its
+    /// way.
+    async fn linger(&mut self) {
+        let limits = &self.shared.settings.limits;
+        let mut left = limits.linger_bytes;
+        let deadline = &mut self.deadline;
+        deadline.set(Some(limits.linger_timeout));
+        self.stream.finish_sending();
+        let (stream, buffer) = (&mut self.stream, self.codec.receive_buffer());
+        poll_fn(|cx| {
+            loop {
+                if deadline.poll_passed(cx).is_ready() {
+                    return Poll::Ready(Ok(()));
+                }
+                if stream.poll_readable(cx)?.is_pending() {
+                    return Poll::Pending;
+                }
+                buffer.clear();
+                buffer.reserve(HEAD_READ_BYTES);
+                match stream.poll_read(cx, buffer)? {
+                    Poll::Pending => {}
+                    Poll::Ready(0) => return Poll::Ready(Ok::<(), io::Error>(())),
+                    Poll::Ready(read) => match left.checked_sub(read as u64) {
+                        Some(rest) => left = rest,
+                        None => return Poll::Ready(Ok(())),
+                    },
+                }
+            }
+        })
+        .await
+        // A client that resets has no wish to read on.
+        .unwrap_or_default();
+    }
+}
+
+/// Tells a client that its address has as many connections as it may, and closes.
+pub(super) async fn refuse(stream: Stream, peer: Peer, shared: Arc<Shared>) {
+    let mut connection = Connection::with_seat(stream, peer, shared, None);
+    connection.refuse(::http::StatusCode::SERVICE_UNAVAILABLE, CloseReason::Refused).await;
+}
+
+/// The id of an exchange as text for a log line.
+pub(super) fn shown(id: &UniqueId) -> String {
+    String::from_utf8_lossy(id).into_owned()
+}

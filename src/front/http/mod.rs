@@ -1,0 +1,142 @@
+//! The HTTP/1.1 front: accepts connections, within limits, and serves each until it ends. It does not know what
+//! answers the requests.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `connection` | one connection, from its first byte to its last: idle, head, serve, linger |
+//! | `serving` | one request of it: body up and response down at once |
+//! | `uplink` | the client's side of it: body pieces, pace, and leaving |
+//! | `upload` | the request body between connection and application |
+//! | `output` | what waits to be written |
+//! | `intake` | a request head becomes an environ and a record |
+//! | `refusal` | a failure becomes a page |
+//! | `census` | how many connections there are, in all and for each address |
+
+mod census;
+mod connection;
+mod intake;
+mod output;
+mod refusal;
+mod serving;
+mod uplink;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{debug, warn};
+
+use crate::config::HttpLimits;
+use crate::exchange::{Application, RecordSink};
+use crate::io::{Deadline, DrainWatch, Listener, Peer, Phase, Stream, is_shortage};
+
+use census::{Census, Refused};
+use connection::Connection;
+
+/// How long the front waits before it accepts again when the process is out of descriptors and no connection of its
+/// own ends meanwhile: long enough not to spin, short enough that nobody notices the end of the shortage.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a front needs to know; shared by all its connections.
+pub struct HttpSettings {
+    /// Limits of each connection.
+    pub limits: HttpLimits,
+    /// The most connections at once; further ones wait in the kernel.
+    pub max_connections: usize,
+    /// The most connections at once from one address; further ones are refused with 503.
+    pub max_connections_per_ip: Option<usize>,
+    /// SERVER_SOFTWARE, and the `Server` field.
+    pub server_name: String,
+}
+
+/// What answers the requests right now: asked once for each request, so that a reload takes effect with the next one.
+pub trait Applications: Send + Sync + 'static {
+    /// The application, and where finished records go.
+    fn current(&self) -> (Arc<dyn Application>, Arc<dyn RecordSink>);
+}
+
+/// One HTTP front: a listener and those who serve its connections.
+pub struct HttpFront {
+    listener: Arc<Listener>,
+    shared: Arc<Shared>,
+}
+
+/// What all connections of a front share.
+struct Shared {
+    settings: HttpSettings,
+    codec_limits: gatebridge_http1::Limits,
+    server: ::http::HeaderValue,
+    server_software: bytes::Bytes,
+    applications: Arc<dyn Applications>,
+    census: Census,
+}
+
+impl HttpFront {
+    /// A front on this listener.
+    pub fn new(listener: Arc<Listener>, settings: HttpSettings, applications: Arc<dyn Applications>) -> Self {
+        let shared = Shared {
+            codec_limits: connection::codec_limits(&settings.limits),
+            server: ::http::HeaderValue::from_str(&settings.server_name)
+                .unwrap_or(::http::HeaderValue::from_static("gatebridge")),
+            server_software: bytes::Bytes::copy_from_slice(settings.server_name.as_bytes()),
+            census: Census::new(settings.max_connections, settings.max_connections_per_ip),
+            settings,
+            applications,
+        };
+        Self { listener, shared: Arc::new(shared) }
+    }
+
+    /// Accepts and serves until the drain begins; the connections go on as long as their requests need.
+    pub async fn serve(self, mut drain: DrainWatch) {
+        let connections = drain.clone();
+        let begun = drain.reached(Phase::Draining);
+        tokio::pin!(begun);
+        let mut warned = false;
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.accept() => accepted,
+                () = &mut begun => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    warned = false;
+                    self.start(stream, peer, &connections);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut warned, true) {
+                        warn!(
+                            listener = self.listener.local_name(), %error,
+                            "cannot accept connections; new ones wait until this passes{}",
+                            if is_shortage(&error) { ": raise the limit of open files (ulimit -n)" } else { "" }
+                        );
+                    }
+                    let mut pause = Deadline::unset();
+                    pause.set(Some(SHORTAGE_PAUSE));
+                    tokio::select! {
+                        () = pause.passed() => {}
+                        () = self.shared.census.one_left() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// A connection is accepted only when there is room for it: others wait in the kernel, where they cost us nothing.
+    async fn accept(&self) -> std::io::Result<(Stream, Peer)> {
+        self.shared.census.room().await;
+        self.listener.accept().await
+    }
+
+    fn start(&self, stream: Stream, peer: Peer, drain: &DrainWatch) {
+        match self.shared.census.enter(&self.shared, peer) {
+            Ok(seat) => {
+                let connection = Connection::new(stream, peer, Arc::clone(&self.shared), seat);
+                tokio::spawn(connection.run(drain.clone()));
+            }
+            Err(Refused) => {
+                debug!(?peer, "refused: this address has as many connections as it may");
+                tokio::spawn(connection::refuse(stream, peer, Arc::clone(&self.shared)));
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What waits to be written to one connection: encoded bytes around payload that is never copied, and files that
+//! never enter user space. It does not know what the bytes mean.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+
+use crate::exchange::FileRange;
+use crate::io::Stream;
+
+/// What waits to be written, in this order: head, payload, tail, foot, file.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// Encoded bytes before the payload: response heads, a chunk's size line.
+    pub(super) head: Vec<u8>,
+    head_written: usize,
+    /// A piece of payload, as its maker gave it.
+    payload: Bytes,
+    /// What framing puts behind the payload.
+    tail: &'static [u8],
+    /// Encoded bytes behind all payload: the last chunk.
+    pub(super) foot: Vec<u8>,
+    foot_written: usize,
+    /// Payload that goes from the file to the socket inside the kernel.
+    file: Option<FileRange>,
+    /// Payload bytes that the socket has taken, files included, since they were last counted.
+    payload_written: u64,
+}
+
+/// The most that one sendfile may move, so that one fast reader does not hold the thread.
+const SENDFILE_BYTES: u64 = 1 << 20;
+
+impl Output {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.head_written == self.head.len() && self.foot_written == self.foot.len() && self.is_free()
+    }
+
+    /// Whether there is room for a piece of payload; encoded bytes may wait before it.
+    pub(super) fn is_free(&self) -> bool {
+        self.payload.is_empty() && self.tail.is_empty() && self.file.is_none()
+    }
+
+    /// Puts a piece of payload and what framing puts behind it; only while it is free.
+    pub(super) fn put(&mut self, payload: Bytes, tail: &'static [u8]) {
+        debug_assert!(self.is_free(), "a piece of payload while another waits");
+        self.payload = payload;
+        self.tail = tail;
+    }
+
+    /// Puts a file range, unframed; only while it is free.
+    pub(super) fn put_file(&mut self, range: FileRange) {
+        debug_assert!(self.is_free(), "a file while other payload waits");
+        self.file = (range.length > 0).then_some(range);
+    }
+
+    /// Payload bytes that the socket has taken since this was last asked.
+    pub(super) fn take_payload_written(&mut self) -> u64 {
+        std::mem::take(&mut self.payload_written)
+    }
+
+    /// Gives the memory of an idle connection back.
+    pub(super) fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// Writes until nothing waits (`Ready(Ok)`) or the socket takes no more. `progressed` is set if it took anything.
+    pub(super) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        progressed: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let slices = [
+                IoSlice::new(&self.head[self.head_written..]),
+                IoSlice::new(&self.payload),
+                IoSlice::new(self.tail),
+                IoSlice::new(&self.foot[self.foot_written..]),
+            ];
+            // Empty slices at either end are left out: one buffer is cheaper to write than a vector.
+            let first = slices.iter().position(|slice| !slice.is_empty());
+            let Some(first) = first else { break };
+            let last = slices.iter().rposition(|slice| !slice.is_empty()).unwrap_or(first);
+            let written = ready!(stream.poll_write(cx, &slices[first..=last]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            *progressed = true;
+            self.advance(written);
+        }
+        self.head.clear();
+        self.foot.clear();
+        (self.head_written, self.foot_written) = (0, 0);
+        self.poll_file(cx, stream, progressed)
+    }
+
+    fn poll_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        progressed: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        while let Some(range) = &mut self.file {
+            let sent = ready!(stream.poll_write_with(cx, |socket| send_file(socket, range)))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::Error::other("a file became shorter while it was being sent")));
+            }
+            *progressed = true;
+            self.payload_written += sent;
+            range.offset += sent;
+            range.length -= sent;
+            if range.length == 0 {
+                self.file = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, written: usize) {
+        let mut left = written;
+        let step = left.min(self.head.len() - self.head_written);
+        self.head_written += step;
+        left -= step;
+        let step = left.min(self.payload.len());
+        self.payload.advance(step);
+        self.payload_written += step as u64;
+        left -= step;
+        let step = left.min(self.tail.len());
+        self.tail = &self.tail[step..];
+        left -= step;
+        self.foot_written += left;
+        if self.payload.is_empty() {
+            // An empty slice would keep the whole buffer that it was cut from alive.
+            self.payload = Bytes::new();
+        }
+    }
+}
+
+fn send_file(socket: std::os::fd::BorrowedFd<'_>, range: &FileRange) -> io::Result<u64> {
+    let mut offset = range.offset;
+    let count = usize::try_from(range.length.min(SENDFILE_BYTES)).unwrap_or(usize::MAX);
+    let sent = rustix::fs::sendfile(socket, &*range.file, Some(&mut offset), count)?;
+    Ok(sent as u64)
+}

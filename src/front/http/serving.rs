@@ -1,0 +1,296 @@
+//! One request of a connection: its body goes up and its response comes down at once, in one task. It does not know what
+//! answers, and decides nothing about the connection's future.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use gatebridge_http1::{Framing, Response as Head};
+use http::header::SERVER;
+use http::StatusCode;
+use tracing::{info, warn};
+
+use super::connection::{Connection, shown};
+use super::refusal;
+use super::uplink::{Heard, Uplink};
+use crate::exchange::{Answer, Body, Exchange, Failure, FailureKind, Response};
+use crate::io::{Deadline, http_date};
+
+/// How it ended for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// The response went out whole.
+    Complete,
+    /// The client left.
+    ClientGone,
+    /// The response broke off.
+    BrokenOff {
+        /// Whether the client could take what it has for the whole response: then the end must be a reset.
+        looks_complete: bool,
+    },
+}
+
+/// One request being served on a connection.
+pub(super) struct Serving<'c> {
+    connection: &'c mut Connection,
+    exchange: &'c Arc<Exchange>,
+    uplink: Uplink,
+    write_deadline: Deadline,
+}
+
+/// What became of the wait for a response.
+enum Answered {
+    Response(Response),
+    Failure(Failure),
+    ClientGone,
+}
+
+/// What became of an attempt to write what waits.
+enum Flushed {
+    Empty,
+    Blocked,
+    Gone,
+}
+
+impl<'c> Serving<'c> {
+    /// A request whose body is framed so, and that body.
+    pub(super) fn new(
+        connection: &'c mut Connection,
+        exchange: &'c Arc<Exchange>,
+        framing: Framing,
+    ) -> (Self, Body) {
+        let (uplink, body) = Uplink::new(&mut connection.codec, framing);
+        (Self { connection, exchange, uplink, write_deadline: Deadline::unset() }, body)
+    }
+
+    /// Waits for the answer and sends it; a failure is answered with its page.
+    pub(super) async fn serve(&mut self, answer: Answer<'_>) -> Served {
+        match self.wait_for(answer).await {
+            Answered::Response(response) => self.respond(response).await,
+            Answered::ClientGone => Served::ClientGone,
+            Answered::Failure(failure) => {
+                self.tell(&failure);
+                match refusal::response(&failure, &self.exchange.id()) {
+                    Some(response) => self.respond(response).await,
+                    None => Served::ClientGone,
+                }
+            }
+        }
+    }
+
+    async fn wait_for(&mut self, mut answer: Answer<'_>) -> Answered {
+        poll_fn(|cx| {
+            loop {
+                match answer.as_mut().poll(cx) {
+                    Poll::Ready(Ok(response)) => return Poll::Ready(Answered::Response(response)),
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Answered::Failure(failure)),
+                    Poll::Pending => {}
+                }
+                self.pass_interims(cx);
+                if matches!(self.flush(cx), Flushed::Gone) {
+                    return Poll::Ready(Answered::ClientGone);
+                }
+                match self.poll_client(cx) {
+                    Poll::Ready(Heard::Something) => {}
+                    Poll::Ready(Heard::Gone) => return Poll::Ready(Answered::ClientGone),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Passes on what 1xx responses the program has sent.
+    fn pass_interims(&mut self, cx: &Context<'_>) {
+        for interim in self.exchange.poll_interims(cx.waker()) {
+            // A client of HTTP/1.0 does not know them, and a status that is none of them is the program's mistake: either
+            // way the hint is lost and nothing else.
+            let _ = self.connection.codec.send_informational(
+                interim.status,
+                &interim.headers,
+                &mut self.connection.output.head,
+            );
+        }
+    }
+
+    /// Sends a response, while the body of the request may still be going up.
+    pub(super) async fn respond(&mut self, mut response: Response) -> Served {
+        let Some(framing) = self.encode_head(&mut response) else {
+            return Served::BrokenOff { looks_complete: false };
+        };
+        let mut down = Downlink { body: response.body, next: None, ended: false };
+        poll_fn(|cx| {
+            loop {
+                if let Err(failure) = down.poll_fill(cx, self.connection) {
+                    self.tell(&failure);
+                    return Poll::Ready(Served::BrokenOff { looks_complete: framing == Framing::UntilClose });
+                }
+                match self.flush(cx) {
+                    Flushed::Gone => return Poll::Ready(Served::ClientGone),
+                    Flushed::Empty if down.is_done() => return Poll::Ready(Served::Complete),
+                    Flushed::Empty if down.may_fill() => continue,
+                    Flushed::Empty => {}
+                    Flushed::Blocked => down.body.poll_progress(cx),
+                }
+                match self.poll_client(cx) {
+                    Poll::Ready(Heard::Something) => {}
+                    Poll::Ready(Heard::Gone) => return Poll::Ready(Served::ClientGone),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    fn encode_head(&mut self, response: &mut Response) -> Option<Framing> {
+        if !response.headers.contains_key(SERVER) {
+            response.headers.insert(SERVER, self.connection.shared.server.clone());
+        }
+        let date = http_date();
+        let mut head = Head::new(response.status, &response.headers).date(&date);
+        if let Some(reason) = &response.reason {
+            head = head.reason(reason);
+        }
+        let length = response.body.length();
+        let encoded = self.connection.codec.send_response(&head, length, &mut self.connection.output.head);
+        let status = response.status;
+        self.exchange.note(|record| {
+            record.status = Some(status);
+            record.first_byte = Some(self.exchange.started().elapsed());
+        });
+        match encoded {
+            Ok(framing) => Some(framing),
+            Err(error) => {
+                warn!(id = shown(&self.exchange.id()), %error, "the response head cannot be sent");
+                None
+            }
+        }
+    }
+
+    /// Writes what waits. A client that takes nothing for too long has left.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Flushed {
+        let connection = &mut *self.connection;
+        let mut progressed = false;
+        let flushed = connection.output.poll_flush(cx, &mut connection.stream, &mut progressed);
+        match flushed {
+            Poll::Ready(Ok(())) => {
+                self.write_deadline.clear();
+                Flushed::Empty
+            }
+            Poll::Ready(Err(_)) => Flushed::Gone,
+            Poll::Pending => {
+                if progressed || self.write_deadline.target().is_none() {
+                    self.write_deadline.set(Some(connection.shared.settings.limits.write_timeout));
+                }
+                match self.write_deadline.poll_passed(cx) {
+                    Poll::Ready(()) => {
+                        info!(id = shown(&self.exchange.id()), "the client takes nothing; cut off, see `write_timeout`");
+                        Flushed::Gone
+                    }
+                    Poll::Pending => Flushed::Blocked,
+                }
+            }
+        }
+    }
+
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let connection = &mut *self.connection;
+        let polled = self.uplink.poll(cx, connection);
+        let received = self.uplink.take_received();
+        if received > 0 {
+            self.exchange.note(|record| record.bytes_received += received);
+        }
+        polled
+    }
+
+    /// Tells the log of a failure: with alarm only where the client is not to blame.
+    fn tell(&self, failure: &Failure) {
+        let id = shown(&self.exchange.id());
+        let status = failure.kind.status().map_or(0, |status: StatusCode| status.as_u16());
+        if failure.kind == FailureKind::ClientGone {
+            return;
+        }
+        if failure.kind.is_clients_fault() {
+            info!(id, status, "{failure}");
+        } else {
+            warn!(id, status, "{failure}");
+        }
+    }
+}
+
+/// A response body on its way into the output.
+struct Downlink {
+    body: Body,
+    /// A piece that came while another was still waiting to be written.
+    next: Option<Bytes>,
+    ended: bool,
+}
+
+impl Downlink {
+    /// Moves payload into the output until that is full or none is there. The end is looked for while the last piece still
+    /// waits, so that both go out in one write.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Result<(), Failure> {
+        while !self.ended && self.next.is_none() {
+            if let Body::File(range) = &self.body
+                && connection.output.is_free()
+            {
+                let range = range.clone();
+                self.body = Body::Empty;
+                return put_file(connection, range);
+            }
+            match self.body.poll_chunk(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Some(Err(failure))) => return Err(failure),
+                Poll::Ready(Some(Ok(piece))) if connection.output.is_free() => put(connection, piece)?,
+                Poll::Ready(Some(Ok(piece))) => self.next = Some(piece),
+                Poll::Ready(None) => {
+                    self.ended = true;
+                    let output = &mut connection.output;
+                    let out = if output.is_free() { &mut output.head } else { &mut output.foot };
+                    connection.codec.send_end(None, out).map_err(broken_off)?;
+                }
+            }
+        }
+        if connection.output.is_free()
+            && let Some(piece) = self.next.take()
+        {
+            put(connection, piece)?;
+            return self.poll_fill(cx, connection);
+        }
+        Ok(())
+    }
+
+    /// Whether all has been put into the output.
+    fn is_done(&self) -> bool {
+        self.ended && self.next.is_none()
+    }
+
+    /// Whether there is something to put into the output as soon as that is free.
+    fn may_fill(&self) -> bool {
+        self.next.is_some()
+    }
+}
+
+fn put(connection: &mut Connection, piece: Bytes) -> Result<(), Failure> {
+    let framing = connection.codec.send_body(piece.len()).map_err(broken_off)?;
+    connection.output.head.extend_from_slice(framing.prefix());
+    let payload = framing.payload();
+    // What the program gave beyond its Content-Length, or to HEAD, ends here.
+    connection.output.put(piece.slice(..payload.min(piece.len())), framing.suffix());
+    Ok(())
+}
+
+fn put_file(connection: &mut Connection, mut range: crate::exchange::FileRange) -> Result<(), Failure> {
+    let length = usize::try_from(range.length).unwrap_or(usize::MAX);
+    let framing = connection.codec.send_body(length).map_err(broken_off)?;
+    connection.output.head.extend_from_slice(framing.prefix());
+    range.length = framing.payload() as u64;
+    connection.output.put_file(range);
+    Ok(())
+}
+
+fn broken_off(error: gatebridge_http1::SendError) -> Failure {
+    Failure::new(FailureKind::BrokenOff, format!("the response cannot be completed: {error}"))
+}
+

@@ -1,0 +1,189 @@
+//! The client's side while a request is served: moves body pieces up as fast as they are wanted, and notices when the
+//! client slows down too much or leaves. It does not know what is done with the body.
+
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use gatebridge_http1::{Event, Framing, PeerError, Server};
+use http::StatusCode;
+
+use super::connection::{BODY_READ_BYTES, Connection};
+use super::upload::Upload;
+use crate::config::HttpLimits;
+use crate::exchange::{Body, Failure, FailureKind};
+use crate::io::Deadline;
+
+/// What was heard of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// A piece of body, its end or its failure: whoever waits for it should be asked again.
+    Something,
+    /// The client has left.
+    Gone,
+}
+
+/// The client's side of one request.
+pub(super) struct Uplink {
+    /// The body that still goes up.
+    upload: Option<Upload>,
+    pace: Pace,
+    received: u64,
+}
+
+impl Uplink {
+    /// The client's side of a request whose body is framed so, and the body as the application gets it.
+    ///
+    /// A body that has come whole with its head is given as bytes: that makes it one that can be sent twice.
+    pub(super) fn new(codec: &mut Server, framing: Framing) -> (Self, Body) {
+        let mut uplink = Self { upload: None, pace: Pace::default(), received: 0 };
+        let length = match framing {
+            Framing::None | Framing::Length(0) => {
+                // The end of an empty body is already here; taking it lets the codec go on to the response.
+                let _ = codec.next_event();
+                return (uplink, Body::Empty);
+            }
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        if length.is_some_and(|length| length <= codec.buffered() as u64) {
+            let piece = match codec.next_event() {
+                Ok(Event::Body(piece)) => piece,
+                _ => Bytes::new(),
+            };
+            if Some(piece.len() as u64) == length {
+                let _ = codec.next_event();
+                uplink.received = piece.len() as u64;
+                return (uplink, Body::Bytes(piece));
+            }
+        }
+        let (upload, body) = Upload::new(length);
+        uplink.upload = Some(upload);
+        (uplink, body)
+    }
+
+    /// Body bytes that were given up since this was last asked.
+    pub(super) fn take_received(&mut self) -> u64 {
+        std::mem::take(&mut self.received)
+    }
+
+    /// Moves what is wanted; otherwise watches for the client's leaving.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Heard> {
+        if let Some(upload) = &self.upload
+            && !upload.is_abandoned()
+            && upload.poll_wanted(cx).is_ready()
+        {
+            return self.poll_body(cx, connection);
+        }
+        if connection.shared.settings.limits.half_close {
+            return Poll::Pending;
+        }
+        connection.stream.poll_gone(cx).map(|()| Heard::Gone)
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Heard> {
+        loop {
+            match connection.codec.next_event() {
+                Ok(Event::Body(piece)) => {
+                    self.received += piece.len() as u64;
+                    self.pace.moved(piece.len() as u64);
+                    if let Some(upload) = &self.upload {
+                        upload.give(piece, cx.waker());
+                    }
+                    return Poll::Ready(Heard::Something);
+                }
+                Ok(Event::NeedData) => match self.poll_read(cx, connection) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(failure)) => return Poll::Ready(self.fail(cx, failure)),
+                },
+                Ok(_) => {
+                    self.end(cx, Ok(()));
+                    return Poll::Ready(Heard::Something);
+                }
+                Err(error) => return Poll::Ready(self.fail(cx, refused(&error))),
+            }
+        }
+    }
+
+    /// Reads more of the body, first inviting a client that waits for that (RFC 9110 10.1.1).
+    fn poll_read(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), Failure>> {
+        let Connection { stream, codec, output, shared, .. } = connection;
+        if codec.awaits_continue() && output.is_empty() && codec.send_continue(&mut output.head).is_ok() {
+            let mut progressed = false;
+            // What the socket does not take at once goes out with the next flush.
+            if let Poll::Ready(Err(_)) = output.poll_flush(cx, stream, &mut progressed) {
+                return Poll::Ready(Err(Failure::client_gone()));
+            }
+        }
+        let buffer = codec.receive_buffer();
+        buffer.reserve(BODY_READ_BYTES);
+        match stream.poll_read(cx, buffer) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Failure::client_gone())),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Pending => match self.pace.poll_too_slow(cx, &shared.settings.limits) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(()) => Poll::Ready(Err(too_slow(&shared.settings.limits))),
+            },
+        }
+    }
+
+    fn fail(&mut self, cx: &Context<'_>, failure: Failure) -> Heard {
+        let gone = failure.kind == FailureKind::ClientGone;
+        self.end(cx, Err(failure));
+        if gone { Heard::Gone } else { Heard::Something }
+    }
+
+    fn end(&mut self, cx: &Context<'_>, end: Result<(), Failure>) {
+        if let Some(upload) = self.upload.take() {
+            upload.end(end, cx.waker());
+        }
+    }
+}
+
+fn refused(error: &PeerError) -> Failure {
+    let kind = match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => FailureKind::BodyTooLarge,
+        _ => FailureKind::BadRequest,
+    };
+    Failure::new(kind, format!("the request body: {error}"))
+}
+
+fn too_slow(limits: &HttpLimits) -> Failure {
+    let rate = limits.min_body_rate.unwrap_or_default();
+    Failure::new(
+        FailureKind::ClientTooSlow,
+        format!("the client sends its body at less than {rate} bytes a second; see `min_body_rate`"),
+    )
+}
+
+/// Whether a body arrives fast enough. Only the time in which somebody waited for the client counts.
+#[derive(Default)]
+struct Pace {
+    received: u64,
+    waited: Duration,
+    waiting_since: Option<Instant>,
+    deadline: Deadline,
+}
+
+impl Pace {
+    fn moved(&mut self, bytes: u64) {
+        self.received += bytes;
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// Ready once the client has been waited for longer than its bytes so far have earned.
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>, limits: &HttpLimits) -> Poll<()> {
+        let Some(rate) = limits.min_body_rate.filter(|&rate| rate > 0) else { return Poll::Pending };
+        if self.waiting_since.is_none() {
+            let now = Instant::now();
+            self.waiting_since = Some(now);
+            let earned = limits.body_grace + Duration::from_secs_f64(self.received as f64 / rate as f64);
+            self.deadline.set_at(now + earned.saturating_sub(self.waited));
+        }
+        self.deadline.poll_passed(cx)
+    }
+}
+
