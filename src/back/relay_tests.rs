@@ -208,7 +208,7 @@ async fn heads_of_1xx_go_ahead() {
     let request = request(Method::GET, "/", Body::Empty);
     let exchange = std::sync::Arc::clone(&request.exchange);
     assert_eq!(answer(line, request, Rules::default()).await.unwrap().status, StatusCode::CREATED);
-    let interims = exchange.take_interims(std::task::Waker::noop());
+    let interims = exchange.poll_interims(std::task::Waker::noop());
     assert_eq!(interims.len(), 1);
     assert_eq!(interims[0].status.as_u16(), 103);
     assert!(interims[0].headers.contains_key("link"));
