@@ -135,13 +135,15 @@ impl Report {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
+        let file = self.file.display().to_string();
+        let file = Visible(&file);
         writeln!(formatter, "{word}: {}", Visible(&diagnostic.message))?;
         match &diagnostic.span {
-            None => writeln!(formatter, " --> {}", self.file.display())?,
+            None => writeln!(formatter, " --> {file}")?,
             Some(span) => {
                 let place = Place::find(&self.source, span);
                 let margin = " ".repeat(place.line.to_string().len());
-                writeln!(formatter, "{margin}--> {}:{}:{}", self.file.display(), place.line, place.column)?;
+                writeln!(formatter, "{margin}--> {file}:{}:{}", place.line, place.column)?;
                 writeln!(formatter, "{margin} |")?;
                 writeln!(formatter, "{} | {}", place.line, Visible(place.text))?;
                 writeln!(formatter, "{margin} | {}{}", place.indent, "^".repeat(place.width))?;
