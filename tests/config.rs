@@ -126,6 +126,28 @@ fn a_file_cut_anywhere_is_read_without_a_panic() {
     }
 }
 
+proptest::proptest! {
+    #[test]
+    fn a_file_with_anything_in_it_is_read_without_a_panic(
+        at in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..REPLACEMENTS.len()), 1..6)
+    ) {
+        let mut source = fs::read_to_string("tests/configs/good/everything.toml").unwrap();
+        for (index, replacement) in at {
+            let place = source.char_indices().nth(index.index(source.chars().count())).unwrap().0;
+            let end = place + source[place..].chars().next().unwrap().len_utf8();
+            source.replace_range(place..end, REPLACEMENTS[replacement]);
+        }
+        if let Err(report) = config::parse(Path::new("tests/configs/good/x.toml"), &source) {
+            proptest::prop_assert!(report.errors() > 0, "refused without an error:\n{}", source);
+            proptest::prop_assert!(report.to_string().contains("error: "));
+        }
+    }
+}
+
+/// What a slip of the keyboard, or somebody who means harm, may leave in a file.
+const REPLACEMENTS: [&str; 16] =
+    ["", "\"", "'", "[", "]", "{", "}", "=", "\n", "\t", "\0", "é", "\u{2028}", "\\", "#", "[[route]]"];
+
 #[test]
 fn a_missing_file_is_told_apart_from_a_wrong_one() {
     for (path, words) in [("no/such.toml", "there is no such file"), ("tests/configs", "this is a folder")] {
