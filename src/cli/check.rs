@@ -37,8 +37,9 @@ fn check(args: &Check, stdout: &mut dyn Write, stderr: &mut dyn Write) -> u8 {
         Ok((config, report)) => (Some(config), report),
         Err(report) => (None, report),
     };
-    if !report.is_empty() {
-        let _ = write!(stderr, "{report}\n{}\n", summary(&report));
+    let _ = write!(stderr, "{report}");
+    if !report.is_empty() && !report.is_unreadable() {
+        let _ = write!(stderr, "\n{}\n", summary(&report));
     }
     match config {
         Some(_) if args.strict && !report.is_empty() => MISTAKES,
@@ -119,5 +120,6 @@ mod tests {
         let (code, stdout, stderr) = said("tests/configs/no-such.toml", false);
         assert_eq!((code, stdout.as_str()), (UNREADABLE, ""));
         assert!(stderr.contains("there is no such file"), "{stderr}");
+        assert!(!stderr.contains("1 mistake"), "{stderr}");
     }
 }
