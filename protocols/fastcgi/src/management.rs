@@ -71,11 +71,11 @@ pub(crate) fn check_management(header: Header, max_bytes: usize) -> Result<(), V
 
 /// Reads the content of a management record that holds pairs.
 pub(crate) fn read_values(content: &Bytes) -> Result<Values, ParamsFault> {
-    let length = content.len();
+    // The record is here whole and was bounded by its header: only the number of pairs is still open.
     let mut reader = ParamsReader::new(ParamsLimits {
-        max_total_bytes: length,
-        max_name_bytes: length,
-        max_value_bytes: length,
+        max_total_bytes: usize::MAX,
+        max_name_bytes: usize::MAX,
+        max_value_bytes: usize::MAX,
         max_pairs: MAX_VALUES,
     });
     reader.push(content)?;

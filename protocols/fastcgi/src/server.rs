@@ -371,8 +371,7 @@ impl Server {
     }
 
     fn check_end(&self) -> Result<(), Violation> {
-        let cut_off = |request: &&Request| !request.input.is_complete();
-        let requests = self.requests.values().filter(cut_off).count();
+        let requests = self.requests.values().filter(|request| !request.input.is_complete()).count();
         let missing_bytes = self.reader.missing_bytes();
         if requests == 0 && missing_bytes == 0 {
             return Ok(());

@@ -213,8 +213,15 @@ impl<T> Requests<T> {
 
     /// The lowest id that is not in use, if it is not above the limit.
     pub(crate) fn lowest_free(&self, limit: u16) -> Option<RequestId> {
-        // The first slot whose id is not its position + 1 leaves a gap before it.
-        let taken = self.slots.iter().zip(1..).take_while(|((id, _), number)| id.get() == *number).count();
+        // Slot n holds id n + 1 up to the first gap, and a higher one behind it.
+        let (mut taken, mut end) = (0, self.slots.len());
+        while taken < end {
+            let middle = taken.midpoint(end);
+            match self.slots.get(middle) {
+                Some((id, _)) if usize::from(id.get()) == middle + 1 => taken = middle + 1,
+                _ => end = middle,
+            }
+        }
         u16::try_from(taken + 1).ok().filter(|number| *number <= limit).and_then(RequestId::new)
     }
 
