@@ -182,10 +182,15 @@ async fn lesson_24_dropping_a_child_ends_its_silent_group() {
 }
 
 #[tokio::test]
-async fn term_leaves_time_to_clean_up() {
-    let mut child = spawner().spawn(sh("trap 'exit 7' TERM; sleep 1000 & echo $$; wait")).await.unwrap();
+async fn term_leaves_time_to_clean_up_and_for_last_words() {
+    let script = "trap 'echo bye >&2; exit 7' TERM; echo $$; while :; do :; done";
+    let mut child = spawner().spawn(sh(script)).await.unwrap();
     numbers(&mut child).await;
+    let mut stderr = child.stderr.take().unwrap();
     assert_eq!(child.end(LONG).await.unwrap().status, Status::Code(7));
+    let mut last_words = String::new();
+    stderr.read_to_string(&mut last_words).await.unwrap();
+    assert_eq!(last_words, "bye\n");
 }
 
 #[tokio::test]

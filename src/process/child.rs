@@ -89,7 +89,10 @@ impl Child {
     }
 
     /// Ends the program with its whole group: TERM now, KILL after `grace`, then it is reaped. This happens whether or
-    /// not the answer is awaited, and also after the runtime is gone. The pipes are closed at once.
+    /// not the answer is awaited, and also after the runtime is gone.
+    ///
+    /// The pipes that are still here are closed at once, so a program that writes while it cleans up meets EPIPE, and ends
+    /// by SIGPIPE if it does not heed that. Take [`stderr`](Self::stderr) out first and go on reading if its last words matter.
     pub fn end(self, grace: Duration) -> Ending {
         self.leader.into_inner().end(grace)
     }
