@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -67,14 +68,22 @@ impl Child {
     /// # Errors
     /// ECHILD when something else in this process reaped the child, which nothing may do.
     pub async fn wait(&mut self) -> io::Result<Exit> {
+        std::future::poll_fn(|context| self.poll_wait(context)).await
+    }
+
+    /// [`wait`](Self::wait) for whoever polls by hand, among other things.
+    ///
+    /// # Errors
+    /// As `wait`.
+    pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Exit>> {
         if let Some(exit) = self.exit {
-            return Ok(exit);
+            return Poll::Ready(Ok(exit));
         }
         loop {
-            let mut ready = self.leader.readable().await?;
+            let mut ready = ready!(self.leader.poll_read_ready(context))?;
             if let Some(exit) = self.leader.get_ref().process().peek()? {
                 self.exit = Some(exit);
-                return Ok(exit);
+                return Poll::Ready(Ok(exit));
             }
             ready.clear_ready();
         }
