@@ -222,3 +222,24 @@ fn the_body_is_never_copied() {
     assert_eq!((body.as_ptr(), body.len()), (piece.as_ptr(), piece.len()));
     assert_eq!(reader.received(), output.len() as u64 + 100_000);
 }
+
+#[test]
+fn a_response_is_held_back_only_while_a_body_could_make_it_wrong() {
+    let after = |output: &'static str| {
+        let mut reader = ScriptReader::new(ScriptLimits::default(), Facts::default());
+        reader.receive(Bytes::from_static(output.as_bytes()));
+        let event = reader.next_event().unwrap();
+        (matches!(event, Event::Response(_)), reader.has_responded())
+    };
+    assert_eq!(after("Status: 200\n\n"), (true, true));
+    assert_eq!(after("X: 1\nContent-Length: 0\n\n"), (true, true));
+    assert_eq!(after("X: 1\n\n"), (false, false), "without a CGI field, the end has to come first");
+}
+
+#[test]
+fn each_head_has_the_whole_limit_for_itself() {
+    let limits = ScriptLimits { max_head_bytes: 20, ..ScriptLimits::default() };
+    let output = b"Status: 103\nX: 123\n\nStatus: 200\nX: 123\n\nthe body is not bounded here";
+    let said = transcript_at_every_cut(limits, &Facts::default(), output);
+    assert_eq!((said.informational.len(), said.end), (1, Ok(())));
+}
