@@ -203,7 +203,7 @@ fn lesson_48_a_body_that_nobody_asked_for_is_discarded() {
     let expected = r#"document: 200 - content-type=a/b content-length=5 | """#;
     assert_eq!(read(Method::HEAD, false, output), expected, "and one that is missing is not missed");
     check(&[
-        ("Status: 204\n\nx", r#"document: 204 - | "" | discarded 1"#),
+        ("Status: 204\nContent-Length: 1\n\nx", r#"document: 204 - | "" | discarded 1"#),
         ("Status: 304\nContent-Length: 9\n\n", r#"document: 304 - content-length=9 | """#),
     ]);
 }

@@ -193,10 +193,12 @@ impl HeadParser {
         let explicit = stated.is_some();
         let (status, reason) = stated.unwrap_or((StatusCode::OK, None));
         let mut head = Head { status, reason, headers: draft.headers, content_length: draft.content_length };
-        if status.is_informational() {
-            // RFC 9110 8.6: no Content-Length in a 1xx.
+        // RFC 9110 8.6: no Content-Length in a 1xx or 204.
+        if status.is_informational() || status == StatusCode::NO_CONTENT {
             head.headers.remove(CONTENT_LENGTH);
             head.content_length = None;
+        }
+        if status.is_informational() {
             return Ok(Finished::Informational(head));
         }
         let named =
