@@ -300,7 +300,7 @@ pub(super) fn failure(path: PathBuf, errno: Errno) -> LookupFailure {
     LookupFailure::Forbidden { path, why }
 }
 
-fn open_beneath(root: BorrowedFd<'_>, path: &OsStr) -> Result<OwnedFd, Errno> {
+pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &OsStr) -> Result<OwnedFd, Errno> {
     open_beneath_with(root, path, OFlags::PATH)
 }
 
