@@ -4,10 +4,18 @@
 //! | file | noun |
 //! |---|---|
 //! | [`Cgi`] | a process per request |
+//! | [`Pool`], [`PoolRoute`] | a pool of workers, and the back that asks them |
 //! | [`Files`] | a folder of files |
 //! | [`Index`] | the page that tells what can be called |
 //! | `slots` | how many processes at once, and the queue before them |
 //! | `pipes` | the line to a process |
+//! | `connect` | connections to the workers of a pool: kept, counted, queued for |
+//! | `places` | where a pool's requests can go: the pure part of it |
+//! | `fastcgi` | the line to a FastCGI worker |
+//! | `scgi` | the line to an SCGI worker |
+//! | `wire` | a connection while one request is on it |
+//! | `outgoing` | bytes on their way to a socket |
+//! | `repeat` | whether a request that failed may be sent again, and with what body |
 //! | `line` | one program's side of an exchange, whatever carries it |
 //! | `relay` | both directions at once: the request body down, the output up |
 //! | `feed` | the request body's way to the program |
@@ -19,24 +27,33 @@ mod aftermath;
 mod cgi;
 #[cfg(test)]
 mod cgi_tests;
+mod connect;
+mod fastcgi;
 mod feed;
 mod files;
 mod index;
 mod line;
+mod outgoing;
 mod patience;
 mod pipes;
 #[cfg(test)]
 mod pipes_tests;
+mod places;
+mod pool;
 mod relay;
 #[cfg(test)]
 mod relay_tests;
+mod repeat;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod rig_cgi;
+mod scgi;
 mod slots;
 mod stderr;
+mod wire;
 
 pub use cgi::Cgi;
 pub use files::Files;
 pub use index::{Index, Listed};
+pub use pool::{Pool, PoolRoute};

@@ -52,14 +52,32 @@ pub(crate) struct Rules {
 /// [`BadOutput`](FailureKind::BadOutput) for a head that is invalid, too long or incomplete, with the line's testimony;
 /// [`TimedOut`](FailureKind::TimedOut) when the program was silent for too long; whatever the line or the request body
 /// failed with. The line is dropped then, and so aborted.
-pub(crate) async fn answer<L: Line>(line: L, request: Request, rules: Rules) -> Result<Response, Failure> {
-    let Request { environ, body, exchange } = request;
-    let mut relay = Relay::new(line, body, &environ.method, rules);
-    let script = poll_fn(|cx| relay.poll_head(cx, &exchange)).await?;
+pub(crate) async fn answer<L: Line>(
+    line: L,
+    mut request: Request,
+    rules: Rules,
+) -> Result<Response, Failure> {
+    answer_lent(line, &mut request, rules).await
+}
+
+/// The same for a request that is only lent, so that it can be asked again of another line when this one failed. Its body
+/// is taken in any case, its environ only with a local redirect.
+///
+/// # Errors
+///
+/// See [`answer`].
+pub(crate) async fn answer_lent<L: Line>(
+    line: L,
+    request: &mut Request,
+    rules: Rules,
+) -> Result<Response, Failure> {
+    let mut relay = Relay::new(line, std::mem::take(&mut request.body), &request.environ.method, rules);
+    let script = poll_fn(|cx| relay.poll_head(cx, &request.exchange)).await?;
     let mut response = Response::new(script.head.status, Body::Empty);
     response.reason = script.head.reason;
     response.headers = script.head.headers;
     if let Kind::LocalRedirect { path_query } = script.kind {
+        let environ = std::mem::take(&mut request.environ);
         response.local_redirect = Some(Box::new(LocalRedirect { target: path_query, environ }));
         // RFC 3875 6.2.2: the gateway answers with another resource. The program ends first, so that whatever it did is
         // done; its payload, which it must not have, was swallowed by the reader.
