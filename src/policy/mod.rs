@@ -10,15 +10,18 @@
 //! | [`Methods`] | one route | lets listed methods through |
 //! | [`Timeout`] | one route | bounds the whole request |
 //! | [`MaxBody`] | one route | bounds the request body |
+//! | [`Spool`] | one route | takes the whole request body before the back is asked |
 
 mod forwarded;
 mod max_body;
 mod methods;
 mod redirect;
+mod spool;
 mod timeout;
 
 pub use forwarded::Forwarded;
 pub use max_body::MaxBody;
 pub use methods::Methods;
 pub use redirect::{MAX_LOCAL_REDIRECTS, Redirect};
+pub use spool::Spool;
 pub use timeout::Timeout;
