@@ -2,9 +2,11 @@
 #![deny(unsafe_code)]
 
 pub mod back;
+pub mod cli;
 pub mod config;
 pub mod exchange;
 pub mod front;
+pub mod gateway;
 pub mod io;
 pub mod observe;
 pub mod policy;

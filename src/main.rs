@@ -1,2 +1,10 @@
 //! The command line: parses, runs the command, turns its outcome into an exit code. It knows nothing else.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gatebridge::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

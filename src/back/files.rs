@@ -30,7 +30,7 @@ impl Files {
         }
         match self.root.lookup(&environ.path_info, &self.index).map_err(|failure| refused(&failure))? {
             Found::FolderWithoutSlash => Ok(with_slash(&environ.request_uri)),
-            Found::File(found) => Ok(file(found, &environ.headers)),
+            Found::File(found) => Ok(file(*found, &environ.headers)),
         }
     }
 }

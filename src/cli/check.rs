@@ -15,7 +15,7 @@ const UNREADABLE: u8 = 2;
 /// Check a configuration and tell every mistake in it, with file, line and column.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 the configuration is good; 1 it has mistakes; 2 it cannot be read.")]
-pub struct Check {
+pub(super) struct Check {
     /// The file, or a folder with a gatebridge.toml in it
     #[arg(value_name = "FILE", default_value = config::FILE_NAME)]
     file: PathBuf,
@@ -25,7 +25,7 @@ pub struct Check {
 }
 
 /// Runs the command: the report goes to standard error, one line of success to standard output.
-pub fn run(args: Check) -> ExitCode {
+pub(super) fn run(args: Check) -> ExitCode {
     let mut stdout = std::io::stdout().lock();
     let mut stderr = std::io::stderr().lock();
     ExitCode::from(check(&args, &mut stdout, &mut stderr))

@@ -25,7 +25,7 @@ pub struct FileRoot {
 #[derive(Debug)]
 pub enum Found {
     /// A file.
-    File(OpenedFile),
+    File(Box<OpenedFile>),
     /// A folder, named without the slash at its end: relative links of its index would lead astray.
     FolderWithoutSlash,
 }
@@ -93,7 +93,7 @@ impl FileRoot {
         if !metadata.is_file() {
             return Err(LookupFailure::Forbidden { path, why: Refusal::NotRegular });
         }
-        Ok(Found::File(OpenedFile { file, metadata, path }))
+        Ok(Found::File(Box::new(OpenedFile { file, metadata, path })))
     }
 }
 

@@ -94,7 +94,9 @@ impl Connection {
                     }
                 }
                 Err(NoHead::Closed) => return,
-                Err(NoHead::TooSlow) => return self.refuse(::http::StatusCode::REQUEST_TIMEOUT, CloseReason::TimedOut).await,
+                Err(NoHead::TooSlow) => {
+                    return self.refuse(::http::StatusCode::REQUEST_TIMEOUT, CloseReason::TimedOut).await;
+                }
                 Err(NoHead::Refused(error)) => {
                     debug!(peer = ?self.peer, %error, "refused what is no proper request");
                     return self.refuse(error.status(), CloseReason::PeerFailed).await;

@@ -94,7 +94,8 @@ pub(super) fn environ(
         gatebridge_http1::Framing::Length(length) => Some(length),
         _ => None,
     };
-    let mut environ = Environ::from_head(head.method, head.target.bytes().clone(), head.version, head.headers);
+    let mut environ =
+        Environ::from_head(head.method, head.target.bytes().clone(), head.version, head.headers);
     environ.path_info = path_info;
     environ.content_length = content_length;
     environ.server_software = server_name.clone();

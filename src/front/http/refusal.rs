@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::StatusCode;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use crate::exchange::{Body, Failure, FailureKind, Response, UniqueId};
 

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use gatebridge_http1::{Framing, Response as Head};
-use http::header::SERVER;
 use http::StatusCode;
+use http::header::SERVER;
 use tracing::{info, warn};
 
 use super::connection::{Connection, shown};
@@ -185,7 +185,10 @@ impl<'c> Serving<'c> {
                 }
                 match self.write_deadline.poll_passed(cx) {
                     Poll::Ready(()) => {
-                        info!(id = shown(&self.exchange.id()), "the client takes nothing; cut off, see `write_timeout`");
+                        info!(
+                            id = shown(&self.exchange.id()),
+                            "the client takes nothing; cut off, see `write_timeout`"
+                        );
                         Flushed::Gone
                     }
                     Poll::Pending => Flushed::Blocked,
@@ -293,4 +296,3 @@ fn put_file(connection: &mut Connection, mut range: crate::exchange::FileRange) 
 fn broken_off(error: gatebridge_http1::SendError) -> Failure {
     Failure::new(FailureKind::BrokenOff, format!("the response cannot be completed: {error}"))
 }
-

@@ -186,4 +186,3 @@ impl Pace {
         self.deadline.poll_passed(cx)
     }
 }
-

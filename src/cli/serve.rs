@@ -1,0 +1,126 @@
+//! `gatebridge serve`: reads the configuration, starts the runtime and the gateway, and obeys signals until it has
+//! drained. It does not know how requests are served.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use tracing::{error, info, warn};
+
+use crate::config::{self, Config, ListenAddress, Listener};
+use crate::gateway::Gateway;
+use crate::observe;
+use crate::process::{self, Signal, Signals};
+
+/// Arguments of `gatebridge serve`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Signals: TERM and INT drain (a second one cuts), HUP reloads the configuration, USR1 reopens the \
+    access log.\n\nExamples:\n  gatebridge serve                        what is here, on http://127.0.0.1:8080/\n  \
+    gatebridge serve site.toml\n  gatebridge serve ~/site --listen '[::]:80' --listen unix:/run/site.sock"
+)]
+pub(super) struct Serve {
+    /// A configuration file; or a folder, of which its gatebridge.toml is served if there is one, else its cgi-bin and
+    /// public.
+    #[arg(value_name = "FILE_OR_FOLDER")]
+    place: Option<PathBuf>,
+    /// Listen here instead of where the configuration says: 127.0.0.1:8080, [::1]:8080, unix:/path, fd:3. May be given
+    /// more than once.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<ListenAddress>,
+}
+
+pub(super) fn run(arguments: &Serve) -> ExitCode {
+    match serve(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "before the log is started, or where its level may hide why there is no service"
+)]
+fn complain(error: &anyhow::Error) {
+    eprintln!("gatebridge: {error:#}");
+}
+
+fn serve(arguments: &Serve) -> anyhow::Result<()> {
+    process::prepare().context("cannot prepare the process")?;
+    let config = arguments.read()?;
+    observe::start_log(config.log.level, config.log.format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.server.threads.get())
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(run_gateway(arguments, config))
+}
+
+impl Serve {
+    /// The configuration, with `--listen` in place of its listeners.
+    fn read(&self) -> anyhow::Result<Config> {
+        let (mut config, warnings) =
+            config::open(self.place.as_deref()).map_err(|report| anyhow::anyhow!("{report}"))?;
+        if !warnings.is_empty() {
+            warn_of(&warnings);
+        }
+        if !self.listen.is_empty() {
+            config.listeners = self.listen.iter().cloned().map(Listener::at).collect();
+        }
+        Ok(config)
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "a report is made for people and comes before the log is started")]
+fn warn_of(warnings: &config::Report) {
+    eprint!("{warnings}");
+}
+
+async fn run_gateway(arguments: &Serve, config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
+    let mut gateway = Gateway::start(config).await?;
+    announce(&gateway);
+    loop {
+        match signals.next().await {
+            Signal::Reload => reload(arguments, &mut gateway).await,
+            Signal::ReopenLogs => gateway.reopen_logs(),
+            Signal::Drain => break,
+        }
+    }
+    info!("draining: running requests may end, new ones are not taken; a second signal cuts them");
+    let cut = async { while !matches!(signals.next().await, Signal::Drain) {} };
+    gateway.drain(cut).await;
+    info!("all has ended");
+    Ok(())
+}
+
+/// Tells where the service is. The lines are made for people and for programs that wait for them.
+#[allow(clippy::print_stderr, reason = "promised whatever the log's level is")]
+fn announce(gateway: &Gateway) {
+    for address in gateway.addresses() {
+        eprintln!("listening on {address}");
+    }
+    eprintln!("ready");
+}
+
+async fn reload(arguments: &Serve, gateway: &mut Gateway) {
+    let config = match arguments.read() {
+        Ok(config) => config,
+        Err(report) => {
+            error!("reload refused, the old configuration goes on:\n{report:#}");
+            return;
+        }
+    };
+    match gateway.reload(config).await {
+        Ok(()) => {
+            info!("reloaded");
+            announce(gateway);
+        }
+        Err(error) => warn!("reload refused, the old configuration goes on: {error:#}"),
+    }
+}

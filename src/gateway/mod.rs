@@ -1,0 +1,232 @@
+//! The running gateway: the one room that knows every other. It opens the fronts, has the application assembled from the
+//! configuration, swaps both on a reload, and drains.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `assembly` | a configuration becomes one application; pools that did not change survive |
+//! | [`explain`] | what a request would meet, without anything being started |
+//! | `live` | what answers right now, as the fronts see it |
+
+mod assembly;
+mod explanation;
+mod live;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tracing::{info, warn};
+
+use crate::config::{AccessFormat, AccessLog as AccessPlace, Config, ListenAddress, Listener, Log};
+use crate::exchange::RecordSink;
+use crate::front::http::{HttpFront, HttpSettings};
+use crate::io::{self, Drain, Endpoint};
+use crate::observe::{AccessLog, AccessSettings, Destination, Format};
+use crate::process::Spawner;
+
+use assembly::{Assembly, Pools};
+use live::{Live, Unrecorded};
+
+pub use explanation::{Explanation, explain};
+
+/// After the cut, so long may the last tasks and processes take to end; they have been told to, so it is only a guard
+/// against a kernel that keeps one of them.
+const CUT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The running gateway.
+pub struct Gateway {
+    config: Config,
+    spawner: Spawner,
+    pools: Pools,
+    fronts: Vec<Front>,
+    /// Fronts that a reload has replaced and that still serve what they had begun.
+    retired: Vec<Drain>,
+    access: Option<Arc<AccessLog>>,
+}
+
+/// A listener, and the front that serves it.
+struct Front {
+    listener: Listener,
+    socket: Arc<io::Listener>,
+    live: Arc<Live>,
+    drain: Drain,
+}
+
+impl Gateway {
+    /// Builds a gateway from a configuration, opens its fronts and starts its workers.
+    ///
+    /// # Errors
+    ///
+    /// A listener that cannot be opened, a log file that cannot be written, threads that cannot be started. Nothing is
+    /// left running then.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let spawner = Spawner::start(config.server.spawners).context("cannot start the spawner threads")?;
+        let access = open_access_log(&config.log)?;
+        let sockets = config.listeners.iter().map(bind).collect::<anyhow::Result<Vec<_>>>()?;
+        let assembly = Assembly::build(&config, &spawner, &Pools::default())?;
+        let mut gateway =
+            Self { spawner, pools: assembly.pools, fronts: Vec::new(), retired: Vec::new(), access, config };
+        for (listener, socket) in gateway.config.listeners.iter().zip(sockets) {
+            let live = Arc::new(Live::new(listener, &assembly.application, &sink(gateway.access.as_ref())));
+            let front = open_front(&gateway.config, listener, socket, live);
+            gateway.fronts.push(front);
+        }
+        Ok(gateway)
+    }
+
+    /// Where it listens in truth, for people: `http://127.0.0.1:8080/`, `unix:/run/site.sock`.
+    pub fn addresses(&self) -> impl Iterator<Item = String> {
+        self.fronts.iter().map(|front| {
+            let name = front.socket.local_name();
+            if front.socket.is_unix() { name } else { format!("http://{name}") }
+        })
+    }
+
+    /// Takes another configuration: all of it or, on an error, nothing of it.
+    ///
+    /// Listeners and pools that did not change are left alone. Requests that have begun are answered by the old
+    /// configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::start`].
+    pub async fn reload(&mut self, config: Config) -> anyhow::Result<()> {
+        let access =
+            if config.log == self.config.log { self.access.clone() } else { open_access_log(&config.log)? };
+        let sockets = self.sockets_for(&config)?;
+        let assembly = Assembly::build(&config, &self.spawner, &self.pools)?;
+        // From here on nothing can fail.
+        let sink = sink(access.as_ref());
+        let mut old_fronts = std::mem::take(&mut self.fronts);
+        for (listener, socket) in config.listeners.iter().zip(sockets) {
+            let unchanged = config.server.name == self.config.server.name;
+            let kept = old_fronts.iter().position(|front| unchanged && front.listener == *listener);
+            self.fronts.push(match kept {
+                Some(at) => {
+                    let front = old_fronts.swap_remove(at);
+                    front.live.swap(listener, &assembly.application, &sink);
+                    front
+                }
+                None => {
+                    let live = Arc::new(Live::new(listener, &assembly.application, &sink));
+                    open_front(&config, listener, socket, live)
+                }
+            });
+        }
+        for front in old_fronts {
+            front.drain.begin();
+            self.retired.push(front.drain);
+        }
+        let old_pools = std::mem::replace(&mut self.pools, assembly.pools);
+        old_pools.retire_all_but(&self.pools);
+        self.access = access;
+        self.config = config;
+        Ok(())
+    }
+
+    /// The sockets of a configuration's listeners: those that are open already, and new ones for the rest.
+    fn sockets_for(&self, config: &Config) -> anyhow::Result<Vec<Arc<io::Listener>>> {
+        let open = |listener: &Listener| {
+            let same = self.fronts.iter().find(|front| same_place(&front.listener, listener));
+            same.map_or_else(|| bind(listener), |front| Ok(Arc::clone(&front.socket)))
+        };
+        config.listeners.iter().map(open).collect()
+    }
+
+    /// Opens the access log anew, for log rotation.
+    pub fn reopen_logs(&self) {
+        if let Some(access) = &self.access {
+            access.reopen();
+            info!("the access log has been reopened");
+        }
+    }
+
+    /// Ends service: running requests may end within the configured grace, or until `cut` is ready; then all that is left
+    /// is ended at once, processes too.
+    pub async fn drain(mut self, cut: impl Future<Output = ()>) {
+        let mut drains = std::mem::take(&mut self.retired);
+        // Dropping a front closes its listening socket with it.
+        drains.extend(self.fronts.drain(..).map(|front| front.drain));
+        for drain in &drains {
+            drain.begin();
+        }
+        let grace = self.config.server.grace;
+        let in_peace = tokio::select! {
+            () = all_ended(&mut drains) => true,
+            () = tokio::time::sleep(grace) => {
+                warn!("requests still run after the grace of {grace:?} (see `grace`): they are cut");
+                false
+            }
+            () = cut => {
+                warn!("told to hurry: running requests are cut");
+                false
+            }
+        };
+        if !in_peace {
+            for drain in &drains {
+                drain.cut();
+            }
+        }
+        let rest = async {
+            all_ended(&mut drains).await;
+            self.pools.stop().await;
+            self.spawner.idle().await;
+        };
+        let longest = CUT_TIMEOUT + self.pools.longest_stop_grace();
+        if tokio::time::timeout(longest, rest).await.is_err() {
+            warn!("something did not end within {longest:?} and is left behind");
+        }
+    }
+}
+
+async fn all_ended(drains: &mut [Drain]) {
+    for drain in drains {
+        drain.ended().await;
+    }
+}
+
+fn open_front(config: &Config, listener: &Listener, socket: Arc<io::Listener>, live: Arc<Live>) -> Front {
+    let settings = HttpSettings {
+        limits: listener.http.clone(),
+        max_connections: listener.max_connections,
+        max_connections_per_ip: listener.max_connections_per_ip,
+        server_name: config.server.name.clone(),
+    };
+    let drain = Drain::new();
+    let front = HttpFront::new(Arc::clone(&socket), settings, Arc::clone(&live) as _);
+    tokio::spawn(front.serve(drain.watch()));
+    Front { listener: listener.clone(), socket, live, drain }
+}
+
+fn same_place(one: &Listener, other: &Listener) -> bool {
+    one.address == other.address && one.unix_mode == other.unix_mode
+}
+
+fn bind(listener: &Listener) -> anyhow::Result<Arc<io::Listener>> {
+    let endpoint = match &listener.address {
+        ListenAddress::Tcp(address) => Endpoint::Tcp(*address),
+        ListenAddress::Unix(path) => Endpoint::Unix { path: path.clone(), mode: listener.unix_mode },
+        ListenAddress::Descriptor(number) => Endpoint::Inherited(*number),
+    };
+    Ok(Arc::new(io::Listener::bind(&endpoint)?))
+}
+
+fn open_access_log(log: &Log) -> anyhow::Result<Option<Arc<AccessLog>>> {
+    let destination = match &log.access {
+        AccessPlace::Off => return Ok(None),
+        AccessPlace::Stdout => Destination::Stdout,
+        AccessPlace::File(path) => Destination::File(path.clone()),
+    };
+    let format = match log.access_format {
+        AccessFormat::Combined => Format::Combined,
+        AccessFormat::Json => Format::Json,
+    };
+    Ok(Some(Arc::new(AccessLog::start(AccessSettings { destination, format })?)))
+}
+
+fn sink(access: Option<&Arc<AccessLog>>) -> Arc<dyn RecordSink> {
+    match access {
+        Some(log) => Arc::clone(log) as _,
+        None => Arc::new(Unrecorded),
+    }
+}
