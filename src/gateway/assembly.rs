@@ -11,7 +11,8 @@ use http::Method;
 use crate::back::{Cgi, Files, Index, Listed, Pool};
 use crate::config::{self, Config, PoolKind, Route, RouteBack};
 use crate::exchange::Application;
-use crate::policy::{MaxBody, Methods, Redirect, Timeout};
+use crate::io::TempFolder;
+use crate::policy::{MaxBody, Methods, Redirect, Spool, Timeout};
 use crate::process::Spawner;
 use crate::route::{Entry, FileRoot, RouteTable};
 
@@ -35,7 +36,8 @@ impl Assembly {
     /// A CGI folder that cannot be opened, a pool whose sockets cannot be made. Pools that were opened for it are ended.
     pub(super) fn build(config: &Config, spawner: &Spawner, old: &Pools) -> anyhow::Result<Self> {
         let pools = Pools::open(config, spawner, old)?;
-        let builder = Builder { config, spawner, pools: &pools };
+        let space = TempFolder::new(config.server.temp_dir.clone(), config.server.max_spool_total);
+        let builder = Builder { config, spawner, pools: &pools, space };
         let entries =
             config.routes.iter().map(|route| builder.entry(route)).collect::<anyhow::Result<Vec<_>>>()?;
         let application = Arc::new(Redirect::new(RouteTable::new(entries)));
@@ -47,6 +49,8 @@ struct Builder<'c> {
     config: &'c Config,
     spawner: &'c Spawner,
     pools: &'c Pools,
+    /// Where spooled bodies go; the quota is shared by all routes.
+    space: TempFolder,
 }
 
 impl Builder<'_> {
@@ -64,11 +68,11 @@ impl Builder<'_> {
             RouteBack::Cgi(back) => {
                 let cgi = Cgi::open(route, back, self.spawner.clone())
                     .with_context(|| format!("the route {}", route.name()))?;
-                Arc::new(cgi)
+                self.spooled(route, Arc::new(cgi))
             }
             RouteBack::Pool(back) => {
                 let pool = self.pools.get(&back.pool).with_context(|| format!("no pool {:?}", back.pool))?;
-                Arc::new(pool.route(route, back))
+                self.spooled(route, Arc::new(pool.route(route, back)))
             }
             RouteBack::Files(back) => {
                 let root = FileRoot::new(&back.root, program_paths(self.config));
@@ -76,6 +80,11 @@ impl Builder<'_> {
             }
             RouteBack::Index => Arc::new(Index::new(listed(self.config))),
         })
+    }
+
+    /// Programs are told how long a body is, so one of unknown length is gathered before.
+    fn spooled(&self, route: &Route, back: Arc<dyn Application>) -> Arc<dyn Application> {
+        Arc::new(Spool::new(&route.limits, self.space.clone(), back))
     }
 
     fn with_policies(&self, route: &Route, back: Arc<dyn Application>) -> Arc<dyn Application> {
