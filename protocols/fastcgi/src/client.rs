@@ -75,6 +75,7 @@ impl Client {
             return Err(Misuse::NotReusable(unclean).into());
         }
         let limit = self.limits.max_requests.max(1);
+        // FastCGI 1.0 3.3: request ids are reused and kept small.
         let Some(id) = self.requests.lowest_free(limit) else {
             return Err(Misuse::TooManyRequests { limit }.into());
         };
@@ -82,6 +83,7 @@ impl Client {
             self.spoiled = Some(Unclean::NotKept { id });
         }
         self.requests.insert(id, Request { input: Input::new(role), output: Output::new(), aborted: false });
+        // FastCGI 1.0 5.1: with KEEP_CONN the Web server, else the application closes the connection.
         let flags = if keep_conn { KEEP_CONN } else { 0 };
         let body = BeginRequest { role: role.number(), flags }.to_bytes();
         put_fixed(out, RecordType::BeginRequest, id.get(), body);

@@ -91,9 +91,9 @@ pub use limits::{
 pub use management::{Capabilities, MAX_CONNS, MAX_REQS, MPXS_CONNS, Values};
 pub use params::{Output, Params, ParamsWriter};
 pub use record::{
-    ALIGNMENT_BYTES, BeginRequest, EndRequest, HEADER_BYTES, Header, KEEP_CONN, LISTENSOCK_FILENO,
-    MAX_ALIGNED_CONTENT_BYTES, MAX_CONTENT_BYTES, ProtocolStatus, RecordType, RequestId, Role,
-    VARIABLE_PREFIX, VERSION, WEB_SERVER_ADDRS,
+    ALIGNMENT_BYTES, BeginRequest, DATA_LAST_MOD, DATA_LENGTH, EndRequest, HEADER_BYTES, Header, KEEP_CONN,
+    LISTENSOCK_FILENO, MAX_ALIGNED_CONTENT_BYTES, MAX_CONTENT_BYTES, ProtocolStatus, RecordType, RequestId,
+    Role, VARIABLE_PREFIX, VERSION, WEB_SERVER_ADDRS,
 };
 pub use server::Server;
 pub use writer::RecordFraming;

@@ -100,7 +100,7 @@ pub(crate) fn answer_content(asked: &Values, capabilities: &Capabilities) -> Vec
         (MPXS_CONNS, number(capabilities.mpxs_conns.map(u32::from))),
     ];
     let mut content = Vec::new();
-    // Section 4.1: the answer holds what was asked for and is known; a name asked for twice is answered once.
+    // FastCGI 1.0 4.1: the answer holds what was asked for and is known; a name asked for twice is answered once.
     for (name, value) in known {
         if let Some(value) = value
             && asked.0.get(name).is_some()

@@ -184,7 +184,7 @@ fn length(bytes: &[u8]) -> Option<(u32, &[u8])> {
     if first & LONG_LENGTH == 0 {
         return Some((u32::from(first), rest));
     }
-    // Section 3.4: the high bit of the first byte says that the length has 31 bits. Short lengths may be written so too.
+    // FastCGI 1.0 3.4: the high bit of the first byte says that the length has 31 bits. Some write short ones so too.
     let (&[a, b, c, d], rest) = bytes.split_first_chunk()?;
     Some((u32::from_be_bytes([a & !LONG_LENGTH, b, c, d]), rest))
 }

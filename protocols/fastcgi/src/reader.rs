@@ -38,6 +38,7 @@ impl RecordReader {
         if let Some(open) = &self.open {
             return Ok(Some(open.header));
         }
+        // FastCGI 1.0 3.3: padding is 0 to 255 bytes that are ignored.
         let dropped = self.padding_due.min(self.buffer.len());
         self.buffer.advance(dropped);
         self.padding_due -= dropped;

@@ -25,6 +25,10 @@ pub const WEB_SERVER_ADDRS: &str = "FCGI_WEB_SERVER_ADDRS";
 /// What the name of a header begins with that an Authorizer wants turned into a variable of the request it
 /// authorizes (section 6.3).
 pub const VARIABLE_PREFIX: &str = "Variable-";
+/// The variable that tells a Filter when its file was last modified, in seconds since 1970 (section 6.4).
+pub const DATA_LAST_MOD: &str = "FCGI_DATA_LAST_MOD";
+/// The variable that tells a Filter the length of its file in bytes (section 6.4).
+pub const DATA_LENGTH: &str = "FCGI_DATA_LENGTH";
 
 /// The length of the bodies of BEGIN_REQUEST, END_REQUEST and UNKNOWN_TYPE.
 pub(crate) const FIXED_BODY_BYTES: usize = 8;

@@ -8,9 +8,9 @@ use crate::limits::ServerLimits;
 use crate::management::{Capabilities, answer_content, check_management, put_unknown_type, read_values};
 use crate::params::ParamsReader;
 use crate::reader::{self, RecordReader};
-use crate::record::{BeginRequest, EndRequest, Header, ProtocolStatus, RecordType, RequestId, Role};
+use crate::record::{BeginRequest, Header, ProtocolStatus, RecordType, RequestId, Role};
 use crate::state::{Input, InputStream, OutOfTurn, Output, OutputStream, Requests, Step};
-use crate::writer::{RecordFraming, put_empty, put_fixed, put_management};
+use crate::writer::{RecordFraming, put_empty, put_end_request, put_management};
 
 type Reading = reader::Reading<ServerEvent>;
 
@@ -110,7 +110,8 @@ impl Server {
     /// Frames the next `length` bytes of the response, or as many as one record takes: see [`RecordFraming`].
     ///
     /// # Errors
-    /// [`Misuse::UnknownId`], [`Misuse::OutOfOrder`] after the stream's end, [`Misuse::EmptyContent`].
+    /// [`Misuse::UnknownId`], [`Misuse::EmptyContent`], [`Misuse::OutOfOrder`] after the stream's end, or before
+    /// the application has received the PARAMS (a Filter: STDIN too).
     pub fn send_stdout(&mut self, id: RequestId, length: usize) -> Result<RecordFraming, Error> {
         self.send_content(id, OutputStream::Stdout, length)
     }
@@ -157,13 +158,14 @@ impl Server {
         if request.output.is_open(OutputStream::Stderr) {
             put_empty(out, RecordType::Stderr, id);
         }
-        // Section 6.2: a Responder that completed has sent a STDOUT stream, an empty one at the least.
+        // FastCGI 1.0 6.1: a stream other than STDERR has one record at the least, if it is empty.
         let completed = protocol_status == ProtocolStatus::RequestComplete;
         if request.output.is_open(OutputStream::Stdout)
             || (completed && !request.output.has_ended(OutputStream::Stdout))
         {
             put_empty(out, RecordType::Stdout, id);
         }
+        // FastCGI 1.0 5.1: without KEEP_CONN the application closes the connection after its response.
         self.closing |= !request.keep_conn;
         put_end_request(out, id, app_status, protocol_status);
         Ok(())
@@ -182,12 +184,14 @@ impl Server {
 
     fn send_step(&mut self, id: RequestId, stream: OutputStream, is_empty: bool) -> Result<(), Error> {
         let Some(request) = self.requests.get_mut(id) else { return Err(Misuse::UnknownId { id }.into()) };
-        let role = request.input.role;
+        let (sent, role) = (stream.record_type(), request.input.role);
+        if !request.input.allows_output() {
+            let awaited = request.input.awaited().map(InputStream::record_type);
+            return Err(Misuse::OutOfOrder { sent, id, role, awaited }.into());
+        }
         match request.output.step(stream, is_empty) {
             Ok(Step::Content | Step::End) => Ok(()),
-            Ok(Step::EndAgain) | Err(_) => {
-                Err(Misuse::OutOfOrder { sent: stream.record_type(), id, role, awaited: None }.into())
-            }
+            Ok(Step::EndAgain) | Err(_) => Err(Misuse::OutOfOrder { sent, id, role, awaited: None }.into()),
         }
     }
 
@@ -220,7 +224,7 @@ impl Server {
                 RecordType::Stdin => self.read_stream(header, InputStream::Stdin)?,
                 RecordType::Data => self.read_stream(header, InputStream::Data)?,
                 RecordType::GetValues => self.read_get_values(header)?,
-                // Section 4.2: an unknown type with id 0 is a management record and is answered; others are skipped.
+                // FastCGI 1.0 4.2: an unknown type with id 0 is a management record and is answered; others are skipped.
                 RecordType::Other(number) => match self.reader.skip() {
                     Some(()) if header.request_id == 0 => unknown_type(number),
                     skipped => Reading::skipped(skipped),
@@ -266,7 +270,7 @@ impl Server {
     fn too_many(&self) -> Option<ProtocolStatus> {
         let max_requests = usize::from(self.limits.max_requests.max(1));
         if self.requests.len() >= max_requests {
-            // Section 5.5: CANT_MPX_CONN is for who takes one request at a time; OVERLOADED for who ran out.
+            // FastCGI 1.0 5.5: CANT_MPX_CONN is for who takes one request at a time; OVERLOADED for who ran out.
             let single = max_requests == 1;
             return Some(if single { ProtocolStatus::CantMultiplex } else { ProtocolStatus::Overloaded });
         }
@@ -339,8 +343,9 @@ impl Server {
         })
     }
 
-    /// What the record does to its stream. `None` when its content means nothing: the request is not in progress (an
-    /// application ignores such records), or was aborted.
+    /// What the record does to its stream. `None` when its content means nothing: the request is not in progress, or
+    /// was aborted.
+    // FastCGI 1.0 3.3: while a request id is inactive the application ignores its records, but for BEGIN_REQUEST.
     fn receive_step(
         &mut self,
         header: Header,
@@ -392,9 +397,4 @@ fn unknown_type(number: u8) -> Reading {
     let mut record = BytesMut::new();
     put_unknown_type(&mut record, number);
     answer(AnswerReason::UnknownType(number), record)
-}
-
-fn put_end_request(out: &mut impl BufMut, id: RequestId, app_status: u32, protocol_status: ProtocolStatus) {
-    let body = EndRequest { app_status, protocol_status }.to_bytes();
-    put_fixed(out, RecordType::EndRequest, id.get(), body);
 }

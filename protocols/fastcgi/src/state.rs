@@ -2,12 +2,13 @@
 //! must not know which side it serves or how records look.
 //!
 //! ```text
-//! to the application, one after the other:      from the application, both at once:
-//!
-//!   Responder   PARAMS -> STDIN -> nothing        STDOUT  unused -> open -> ended
-//!   Authorizer  PARAMS -> nothing                 STDERR  unused -> open -> ended
-//!   Filter      PARAMS -> STDIN -> DATA -> nothing
+//! role         to the application, one after the other       from the application, both at once
+//! Responder    PARAMS ->| STDIN -> nothing                   STDOUT  unused -> open -> ended
+//! Authorizer   PARAMS ->| nothing                            STDERR  unused -> open -> ended
+//! Filter       PARAMS -> STDIN ->| DATA -> nothing
 //! ```
+//!
+//! `|` is where the application may begin to write.
 //!
 //! A record with content keeps a stream open, one without content ends it. The whole request ends with END_REQUEST,
 //! which the application may send at any time and which ends every stream that is still open.
@@ -35,6 +36,7 @@ impl InputStream {
 }
 
 /// What is awaited once a stream of a role has ended: the table in the picture above.
+// FastCGI 1.0 6.2, 6.3, 6.4: the streams of a Responder, an Authorizer and a Filter, in this order.
 const fn after(role: Role, ended: InputStream) -> Option<InputStream> {
     match (role, ended) {
         (Role::Responder | Role::Filter, InputStream::Params) => Some(InputStream::Stdin),
@@ -95,6 +97,16 @@ impl Input {
     /// Whether every stream has ended.
     pub(crate) const fn is_complete(&self) -> bool {
         self.awaited.is_none()
+    }
+
+    /// Whether the application has read what it must before it writes STDOUT or STDERR.
+    // FastCGI 1.0 6.2, 6.4: a Responder waits for the end of PARAMS, a Filter for the end of STDIN as well.
+    pub(crate) const fn allows_output(&self) -> bool {
+        match self.awaited {
+            Some(InputStream::Params) => false,
+            Some(InputStream::Stdin) => !matches!(self.role, Role::Filter),
+            Some(InputStream::Data) | None => true,
+        }
     }
 
     /// Whether the variables have not all come.

@@ -4,7 +4,8 @@
 use bytes::BufMut;
 
 use crate::record::{
-    ALIGNMENT_BYTES, FIXED_BODY_BYTES, HEADER_BYTES, Header, MAX_ALIGNED_CONTENT_BYTES, RecordType, RequestId,
+    ALIGNMENT_BYTES, EndRequest, FIXED_BODY_BYTES, HEADER_BYTES, Header, MAX_ALIGNED_CONTENT_BYTES,
+    ProtocolStatus, RecordType, RequestId,
 };
 
 const NO_BYTES: [u8; ALIGNMENT_BYTES] = [0; ALIGNMENT_BYTES];
@@ -68,4 +69,15 @@ pub(crate) fn put_management(out: &mut impl BufMut, record_type: RecordType, con
     out.put_slice(&header.to_bytes());
     out.put_slice(content);
     out.put_bytes(0, usize::from(header.padding_length));
+}
+
+/// Appends END_REQUEST.
+pub(crate) fn put_end_request(
+    out: &mut impl BufMut,
+    id: RequestId,
+    app_status: u32,
+    protocol_status: ProtocolStatus,
+) {
+    let body = EndRequest { app_status, protocol_status }.to_bytes();
+    put_fixed(out, RecordType::EndRequest, id.get(), body);
 }

@@ -303,6 +303,27 @@ fn misuse_out_of_order() {
     assert_eq!(misuse(server.end_stdout(FIRST, out)), wrong);
 }
 
+/// FastCGI 1.0 6.2 and 6.4: what an application must have read before it writes.
+#[test]
+fn misuse_out_of_order_before_the_input_that_must_come_first() {
+    let no_params = record(PARAMS, 1, b"");
+    for (role, told, awaited) in [
+        (Role::Responder, begin(1, 1, 1), RecordType::Params),
+        (Role::Authorizer, begin(1, 2, 1), RecordType::Params),
+        (Role::Filter, [begin(1, 3, 1), no_params.clone()].concat(), RecordType::Stdin),
+    ] {
+        let mut server = server();
+        server.receive(&told);
+        while server.next_event().expect("no failure").is_some() {}
+        let wrong = |sent| Misuse::OutOfOrder { sent, id: FIRST, role, awaited: Some(awaited) };
+        assert_eq!(misuse(server.send_stdout(FIRST, 1)), wrong(RecordType::Stdout));
+        assert_eq!(misuse(server.send_stderr(FIRST, 1)), wrong(RecordType::Stderr));
+        server.receive(if role == Role::Filter { &[1, STDIN, 0, 1, 0, 0, 0, 0] } else { &no_params });
+        while server.next_event().expect("no failure").is_some() {}
+        assert!(server.send_stdout(FIRST, 1).is_ok(), "{role}");
+    }
+}
+
 #[test]
 fn misuse_leaves_the_output_as_it_was() {
     let mut out = Vec::new();
