@@ -137,8 +137,8 @@ impl Client {
 
     /// Between requests. A server may say goodbye before it closes (408); any byte makes the connection useless all the same.
     fn read_unasked(&mut self) -> Result<ClientEvent, PeerError> {
-        if !self.buffer.is_empty() {
-            return Err(PeerError::UnaskedBytes { size: self.buffer.len() });
+        if let Some(byte) = self.buffer.first() {
+            return Err(PeerError::UnaskedBytes { byte: *byte });
         }
         if self.ended {
             self.close.get_or_insert(CloseReason::PeerClosed);

@@ -306,11 +306,11 @@ pub enum PeerError {
     /// `101 Switching Protocols` that was not asked for (RFC 9110 15.2.2).
     #[error("the peer switched protocols without having been asked")]
     UnaskedSwitch,
-    /// A server spoke before it was asked anything.
-    #[error("the peer sent {size} bytes before it was sent a request")]
+    /// A server spoke before it was asked anything, or went on behind its response.
+    #[error("the peer sent bytes that answer no request, the first being 0x{byte:02x}")]
     UnaskedBytes {
-        /// How many had come when it was noticed.
-        size: usize,
+        /// The first of them.
+        byte: u8,
     },
 }
 

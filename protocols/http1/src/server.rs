@@ -453,7 +453,9 @@ impl Server {
     pub fn must_close(&self) -> bool {
         match self.conversation.state(Role::Server) {
             State::MustClose | State::Closed | State::Failed => true,
-            State::Idle => !self.conversation.is_kept(),
+            State::Idle => {
+                !self.conversation.is_kept() && self.conversation.state(Role::Client) != State::Failed
+            }
             _ => false,
         }
     }

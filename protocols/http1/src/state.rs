@@ -22,7 +22,7 @@
 //!
 //!   both Done, and the connection is kept: both Idle again
 //!   Done, and the connection is not kept: MustClose --Close--> Closed
-//!   a broken message: Failed, and the other side, once Idle or Done: MustClose
+//!   a broken message: Failed; the other side may end what it says, and a server may still send one response
 //! ```
 //!
 //! [`SAYS`] is what each side does by speaking; [`HEARS`] is what its words do to the other side; [`settle`] holds
@@ -259,9 +259,8 @@ fn settle(conversation: &mut Conversation) {
             }
             (State::Done, _) if !*kept => *client = State::MustClose,
             (_, State::Done) if !*kept => *server = State::MustClose,
-            (State::MustClose | State::Closed | State::Failed, State::Idle | State::Done) => {
-                *server = State::MustClose;
-            }
+            // Not for a client that failed: it is still told so, by a response to no request.
+            (State::MustClose | State::Closed, State::Idle) => *server = State::MustClose,
             (State::Idle | State::Done, State::MustClose | State::Closed | State::Failed) => {
                 *client = State::MustClose;
             }
