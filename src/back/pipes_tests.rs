@@ -72,6 +72,23 @@ async fn a_script_that_streams_is_gone_when_its_answer_is_dropped() {
 }
 
 #[tokio::test]
+async fn lesson_31_a_request_that_is_dropped_while_its_process_starts_leaves_nothing() {
+    let bed = Bed::new("#!/bin/sh\nexec sleep 1000\n", "max_processes = 1\nqueue = 1");
+    for _ in 0..20 {
+        let mut call = Box::pin(bed.get());
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx).is_ready()));
+        assert!(!polled.await, "it waits for the process, or for the one before to be gone");
+    }
+    timeout(DEADLINE, bed.spawner.idle()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_script_without_a_body_reads_the_end_at_once() {
+    let bed = Bed::sh(&format!("{HEAD}; echo \"$(wc -c) ${{CONTENT_LENGTH-none}}\""));
+    assert_eq!(text(bed.get().await.unwrap()).await.unwrap(), "0 none\n");
+}
+
+#[tokio::test]
 async fn a_script_that_takes_too_long_is_gone() {
     let bed = Bed::new("#!/bin/sh\nexec sleep 1000\n", "first_byte_timeout = \"100ms\"");
     let failure = bed.get().await.unwrap_err();
