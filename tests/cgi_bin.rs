@@ -5,10 +5,38 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use common::peer::workspace_program;
-use common::{Answer, Ended, Gateway, noise, process, repository};
+use common::{Answer, Ended, Folder, Gateway, noise, process, repository};
+
+/// The configuration that is shipped, as the README starts it, but at a free port.
+#[test]
+fn the_start_page_lists_every_program() {
+    let folder = Folder::new();
+    let hello_rust = workspace_program("cgi-programs", "hello-rust");
+    for (name, to) in [("cgi-bin", "cgi-bin"), ("public", "public"), ("gatebridge.toml", "gatebridge.toml")] {
+        symlink(repository().join(to), folder.join(name)).unwrap();
+    }
+    fs::create_dir_all(folder.join("target/release")).unwrap();
+    symlink(hello_rust, folder.join("target/release/hello-rust")).unwrap();
+    let gateway = Gateway::serve(folder.path(), &["--listen", "127.0.0.1:0"]);
+    let page = gateway.get("/").expect(200);
+    for entry in fs::read_dir(repository().join("cgi-bin")).unwrap() {
+        assert_contains(&page, &[&format!("{}", entry.unwrap().file_name().display())]);
+    }
+    for (link, _) in page.text().split("href=\"").skip(1).filter_map(|rest| rest.split_once('"')) {
+        assert_eq!(
+            gateway.get(&format!("/{link}")).status(),
+            match link {
+                "cgi-bin/crash" => 502,
+                "cgi-bin/hello.pl/teapot" => 418,
+                _ => 200,
+            }
+        );
+    }
+}
 
 fn serve() -> Gateway {
     let hello_rust = workspace_program("cgi-programs", "hello-rust");
