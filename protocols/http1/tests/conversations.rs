@@ -1,5 +1,6 @@
 //! One table of conversations: bytes and what they mean. Each is fed whole, cut at every place, byte by byte, and with bytes
 //! behind it; the same must be said every time.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail anywhere, its helpers too")]
 
 #[path = "common/transcript.rs"]
 mod transcript;

@@ -1,4 +1,5 @@
 //! Each way to fail, by its name: what brings it about, whose fault it is, which status tells it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail anywhere, its helpers too")]
 
 use gatebridge_http1::{
     Blame, Client, CloseReason, Event, Framing, Limits, Missing, PeerError, Place, Request, Response,

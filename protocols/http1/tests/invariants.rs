@@ -1,4 +1,5 @@
 //! What holds for any bytes: replayed over the corpus, and tried on random and on damaged messages.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail anywhere, its helpers too")]
 
 mod common;
 #[path = "common/invariants.rs"]

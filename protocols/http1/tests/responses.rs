@@ -1,4 +1,5 @@
 //! What a server sends: framing, the connection's own fields, what is discarded, and when the connection ends.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail anywhere, its helpers too")]
 
 use gatebridge_http1::{BodyLeft, CloseReason, Event, Framing, Limits, Response, Server};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};

@@ -1,4 +1,5 @@
 //! What one side writes the other reads: any message, cut anywhere.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail anywhere, its helpers too")]
 
 use bytes::Bytes;
 use gatebridge_http1::{Client, ClientEvent, Event, Framing, Limits, Request, Response, Server};

@@ -1,4 +1,5 @@
 //! Lesson 9, request smuggling: whatever two parsers could read differently is refused, and nothing is read behind it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail anywhere, its helpers too")]
 
 #[allow(dead_code, reason = "only servers are tested here")]
 #[path = "common/transcript.rs"]
