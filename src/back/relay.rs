@@ -81,7 +81,9 @@ pub(crate) async fn answer_lent<L: Line>(
         response.local_redirect = Some(Box::new(LocalRedirect { target: path_query, environ }));
         // RFC 3875 6.2.2: the gateway answers with another resource. The program ends first, so that whatever it did is
         // done; its payload, which it must not have, was swallowed by the reader.
-        while poll_fn(|cx| relay.poll_payload(cx)).await.is_some() {}
+        while let Some(piece) = poll_fn(|cx| relay.poll_payload(cx)).await {
+            piece?;
+        }
         return Ok(response);
     }
     response.body = relay.into_body().await;

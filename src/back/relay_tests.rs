@@ -202,6 +202,23 @@ async fn a_local_redirect_comes_back_with_its_environ_after_the_program_ended() 
 }
 
 #[tokio::test]
+async fn a_local_redirect_whose_request_body_fails_is_that_failure() {
+    let (body, stream) = given();
+    body.send(Err(Failure::client_gone())).unwrap();
+    let (line, seen) = scripted([Act::Say(b"Location: /other\n\n"), Act::HearAll]);
+    assert_eq!(ask(line, Method::POST, stream).await.unwrap_err().kind, FailureKind::ClientGone);
+
+    let (body, stream) = given();
+    let (later, seen_later) = scripted([Act::Say(b"Location: /other\n\n"), Act::HearAll]);
+    let (answer, ()) = tokio::join!(ask(later, Method::POST, stream), async {
+        tokio::task::yield_now().await;
+        body.send(Err(Failure::client_gone())).unwrap();
+    });
+    assert_eq!(answer.unwrap_err().kind, FailureKind::ClientGone);
+    assert!(seen.lock().unwrap().dropped && seen_later.lock().unwrap().dropped);
+}
+
+#[tokio::test]
 async fn heads_of_1xx_go_ahead() {
     let hint = b"Status: 103 Early Hints\nLink: </a.css>; rel=preload\n\n";
     let (line, _seen) = scripted([Act::Say(hint), Act::Say(HEAD)]);
