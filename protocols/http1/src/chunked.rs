@@ -160,7 +160,8 @@ fn size_of(line: &[u8]) -> Result<(u64, usize), PeerError> {
             Ok((size, extension.len()))
         }
         [b';', ..] => Err(PeerError::ChunkExtension { line: Excerpt::of(line) }),
-        // RFC 9112 7.1.1 allows "bad" space before the semicolon to be received; it is refused (lesson 9).
+        // RFC 9112 7.1.1 wants "bad" whitespace before a semicolon to be parsed. It is refused on purpose: nobody sends it, and
+        // parsers disagree about where the size ends then (lesson 9).
         _ => Err(PeerError::ChunkSize { line: Excerpt::of(line) }),
     }
 }
