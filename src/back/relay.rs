@@ -101,7 +101,7 @@ struct Relay<L: Line> {
     patience: Patience,
     /// The consumer has a piece in its hands, so time passes that is not the program's.
     is_consumer_busy: bool,
-    /// Bytes of payload still to come, where the program announced them; none where there is no payload at all.
+    /// Bytes of payload still to come, where the program announced them. To HEAD it is what GET would have.
     left: Option<u64>,
     /// Whether there is a payload at all.
     is_bodiless: bool,
@@ -143,7 +143,7 @@ impl<L: Line> Relay<L> {
                 Ok(Event::Response(response)) => {
                     self.clock.restart(self.patience.output);
                     self.is_bodiless = self.is_head || !response.has_body();
-                    self.left = if self.is_bodiless { None } else { response.head.content_length };
+                    self.left = response.head.content_length.filter(|_| response.has_body());
                     return Poll::Ready(Ok(response));
                 }
                 Ok(Event::NeedData) => match self.poll_output(cx) {
@@ -289,6 +289,8 @@ impl<L: Line> Relay<L> {
     async fn into_body(mut self) -> Body {
         let first = poll_fn(|cx| Poll::Ready(self.poll_payload(cx))).await;
         match first {
+            // RFC 9110 9.3.2: the head says what it would say to GET; a body that is known to be empty would contradict.
+            Poll::Ready(None) if self.is_head => self.into_stream(Vec::new()),
             Poll::Ready(None) => Body::Empty,
             Poll::Ready(Some(Ok(piece))) => {
                 let second = poll_fn(|cx| Poll::Ready(self.poll_payload(cx))).await;

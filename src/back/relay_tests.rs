@@ -178,6 +178,22 @@ async fn lesson_48_a_payload_to_head_is_heard_to_its_end_and_thrown_away() {
     assert!(seen.lock().unwrap().finished);
 }
 
+#[tokio::test]
+async fn the_answer_to_head_tells_the_length_that_get_would_have() {
+    for (output, length) in [
+        (&b"Content-Type: a/b\nContent-Length: 7\n\n"[..], Some(7)),
+        (b"Content-Type: a/b\nContent-Length: 7\n\npayload", Some(7)),
+        (b"Content-Type: a/b\n\n", None),
+        (b"Status: 304\nContent-Length: 7\n\n", None),
+    ] {
+        let (line, seen) = scripted([Act::Say(output)]);
+        let response = ask(line, Method::HEAD, Body::Empty).await.unwrap();
+        assert_eq!(response.body.length(), length, "{}", output.escape_ascii());
+        assert_eq!(text(response).await.unwrap(), "");
+        assert!(seen.lock().unwrap().finished);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_program_that_goes_on_after_its_answer_does_not_hold_the_client_but_ends_some_time() {
     let (line, seen) = scripted([Act::Say(b"Content-Type: a/b\nContent-Length: 2\n\nok"), Act::Hang]);
