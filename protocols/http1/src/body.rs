@@ -3,9 +3,10 @@
 use bytes::BytesMut;
 
 use crate::chunked::{Chunked, Part};
-use crate::error::{Missing, PeerError, Place};
+use crate::error::{Missing, Place};
 use crate::framing::Framing;
 use crate::limits::Limits;
+use crate::violation::PeerError;
 
 /// How much of a request's body the client still has to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,11 +6,12 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName};
 
-use crate::error::{Excerpt, PeerError, Place};
+use crate::error::{Excerpt, Place};
 use crate::fields;
 use crate::grammar::is_value;
 use crate::limits::{FIELDS_CEILING, Limits};
 use crate::section::{Found, Section};
+use crate::violation::PeerError;
 
 /// Most digits of a chunk size: a 64-bit number has no more, so no size can overflow.
 pub(crate) const MAX_SIZE_DIGITS: usize = 16;

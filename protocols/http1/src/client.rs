@@ -7,12 +7,13 @@ use crate::body::{Piece, Reader, Writer};
 use crate::chunked::Part;
 use crate::close::CloseReason;
 use crate::encode::{self, Persistence, Request};
-use crate::error::{Missing, PeerError, Place, SendError};
+use crate::error::{Missing, Place, SendError};
 use crate::framing::Framing;
 use crate::head::{self, ResponseHead};
 use crate::limits::Limits;
 use crate::section::{Found, Section};
 use crate::state::{Conversation, Role, State, Word};
+use crate::violation::PeerError;
 
 /// What the bytes that have come mean.
 #[derive(Debug)]

@@ -4,8 +4,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::error::{Excerpt, PeerError, Place};
+use crate::error::{Excerpt, Place};
 use crate::grammar::{is_token, is_value};
+use crate::violation::PeerError;
 
 /// The fields of a section, their values being slices of it.
 pub(crate) fn collect(

@@ -3,8 +3,9 @@
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode, Version};
 
-use crate::error::{Excerpt, PeerError};
+use crate::error::Excerpt;
 use crate::grammar::{decimal, is_token, list};
+use crate::violation::PeerError;
 
 /// Where a message's content ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT, HOST, UPGRADE};
 use http::{HeaderMap, Method, StatusCode, Version};
 
-use crate::error::{Excerpt, PeerError, Place};
+use crate::error::{Excerpt, Place};
 use crate::fields;
 use crate::framing::{self, Framing};
 use crate::grammar::{is_token, is_value, lists};
 use crate::host::Host;
 use crate::limits::{FIELDS_CEILING, Limits};
 use crate::target::{Form, Target, default_port};
+use crate::violation::PeerError;
 
 /// A request's head as received.
 #[derive(Debug, Clone)]

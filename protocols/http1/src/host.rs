@@ -4,8 +4,9 @@ use std::net::Ipv6Addr;
 
 use bytes::Bytes;
 
-use crate::error::{Excerpt, PeerError};
+use crate::error::Excerpt;
 use crate::grammar::{is_reg_name, percent_is_sound};
+use crate::violation::PeerError;
 
 /// The host that a request is meant for (RFC 9110 7.2): of its absolute-form or authority-form target if it has one,
 /// else of its `Host` field.

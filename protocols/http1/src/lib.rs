@@ -77,15 +77,17 @@ mod section;
 mod server;
 pub mod state;
 mod target;
+mod violation;
 
 pub use body::{BodyLeft, Piece};
 pub use client::{Client, ClientEvent};
 pub use close::CloseReason;
 pub use encode::{Request, Response};
-pub use error::{Blame, Excerpt, Missing, PeerError, Place, SendError};
+pub use error::{Blame, Excerpt, Missing, Place, SendError};
 pub use framing::Framing;
 pub use head::{RequestHead, ResponseHead};
 pub use host::Host;
 pub use limits::Limits;
 pub use server::{Event, Server};
 pub use target::{Form, Target};
+pub use violation::PeerError;

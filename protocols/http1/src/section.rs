@@ -1,6 +1,7 @@
 //! Finds where a section of lines ends (a head, a trailer section) while it comes in pieces; knows no field and no message.
 
-use crate::error::{PeerError, Place};
+use crate::error::Place;
+use crate::violation::PeerError;
 
 /// How far a section has been looked through, so that no byte is looked at twice however it is cut.
 #[derive(Debug, Clone, Copy, Default)]

@@ -5,9 +5,10 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::Method;
 
-use crate::error::{Excerpt, PeerError};
+use crate::error::Excerpt;
 use crate::grammar::is_target;
 use crate::host::Host;
+use crate::violation::PeerError;
 
 /// In which of the four forms a target was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
