@@ -275,7 +275,7 @@ fn every_key_of_the_table_is_read() {
                 (Table::Pool, Only::Command) => "speak = \"fastcgi\"\ncommand = [\"programs/worker\"]\n",
                 (Table::Pool, _) => "speak = \"fastcgi\"\nconnect = [\"app:1\"]\n",
                 (Table::Route, _) if key.name == "path" => "files = \"public\"\n",
-                (Table::Route, _) if ["cgi", "pool", "files"].contains(&key.name) => "path = \"/\"\n",
+                (Table::Route, _) if ["cgi", "pool", "files", "page"].contains(&key.name) => "path = \"/\"\n",
                 (Table::Route, Only::ToPool | Only::PoolOrFiles) => "path = \"/\"\npool = \"p\"\n",
                 (Table::Route, _) => "path = \"/\"\ncgi = \"cgi-bin\"\n",
                 (Table::Server | Table::Log, _) => "",

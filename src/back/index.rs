@@ -1,5 +1,5 @@
-//! The page at `/` of a gateway that was given nothing else to put there: what can be called, with links. It does not
-//! know how any of it is run.
+//! The page that lists what can be called, with links: `page = "index"` of a route, and the start page of a folder
+//! without a `public`. It does not know how any of it is run.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
@@ -24,7 +24,7 @@ pub struct Listed {
     pub folder: Option<PathBuf>,
 }
 
-/// The page at `/`: what can be called.
+/// The page that lists what can be called.
 pub struct Index {
     routes: Vec<Listed>,
 }
@@ -132,7 +132,8 @@ const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
     @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}p{color:#999}a{color:#8ab4f8}}</style>\n\
     <h1>gatebridge</h1>\n<p>It runs. This is what can be called here.</p>\n";
 
-const FOOT: &str = "<p style=\"margin-top:3em\">This page is here because nothing else is configured for <code>/</code>.</p>\n";
+const FOOT: &str = "<p style=\"margin-top:3em\">gatebridge makes this page itself: each executable that is put into a folder of programs \
+    appears here.</p>\n";
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use super::disk::Base;
 use super::keys::Table;
 use super::listen;
 use super::meant::{Config, Listener, Route};
-use super::meant_back::{Pool, RouteBack};
+use super::meant_back::Pool;
 use super::nearest::nearest;
 use super::notes::{Bytes, Notes};
 use super::pool;
@@ -79,15 +79,10 @@ fn for_folder(folder: &Path) -> Result<(Config, Report), Report> {
     if has("cgi-bin") {
         text.push_str("[[route]]\npath = \"/cgi-bin/\"\ncgi = \"cgi-bin\"\n");
     }
-    let files = if has("public") { "public" } else { "." };
-    text.push_str(&format!("[[route]]\npath = \"/\"\nfiles = \"{files}\"\n"));
+    let start = if has("public") { "files = \"public\"" } else { "page = \"index\"" };
+    text.push_str(&format!("[[route]]\npath = \"/\"\n{start}\n"));
     let (mut config, report) = parse(&folder.join(FILE_NAME), &text)?;
     config.file = None;
-    if !has("public")
-        && let Some(last) = config.routes.last_mut()
-    {
-        *last = Arc::new(Route { back: RouteBack::Index, ..Route::clone(last) });
-    }
     Ok((config, report))
 }
 
@@ -337,7 +332,7 @@ fn read_routes(
         routes.push((route, span));
     }
     if sections.is_empty() && document.get("route").is_none() {
-        let hint = "add one: [[route]], with a `path` and one of `cgi`, `pool` and `files`";
+        let hint = "add one: [[route]], with a `path` and one of `cgi`, `pool`, `files` and `page`";
         notes.if_whole(
             Diagnostic::about_file(Mistake::Missing, "there is no route, so nothing could be called")
                 .hint(hint),

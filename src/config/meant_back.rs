@@ -16,7 +16,7 @@ pub enum RouteBack {
     Pool(PoolBack),
     /// A folder of files.
     Files(FilesBack),
-    /// A page that lists what can be called here; only for `/` of a configuration made for a folder.
+    /// A page that lists what can be called here.
     Index,
 }
 

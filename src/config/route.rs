@@ -140,11 +140,14 @@ pub(super) fn limits(section: &Section<'_, '_>) -> RouteLimits {
     }
 }
 
+/// The keys of which a route has exactly one.
+pub(super) const ANSWERS: [&str; 4] = ["cgi", "pool", "files", "page"];
+
 fn back(section: &Section<'_, '_>, base: &Base<'_>, pools: &Pools<'_>) -> Option<RouteBack> {
-    let mut written = ["cgi", "pool", "files"].into_iter().filter(|key| section.key_span(key).is_some());
+    let mut written = ANSWERS.into_iter().filter(|key| section.key_span(key).is_some());
     let (Some(key), more) = (written.next(), written.next()) else {
-        let hint = "add cgi = \"FOLDER\", pool = \"NAME\" or files = \"FOLDER\"";
-        section.missing_one_of(&["cgi", "pool", "files"], hint);
+        let hint = "add cgi = \"FOLDER\", pool = \"NAME\", files = \"FOLDER\" or page = \"index\"";
+        section.missing_one_of(&ANSWERS, hint);
         return None;
     };
     if let Some(more) = more {
@@ -153,8 +156,12 @@ fn back(section: &Section<'_, '_>, base: &Base<'_>, pools: &Pools<'_>) -> Option
         section.notes.error(Mistake::Conflict, &span, message, "write a route for each");
         return None;
     }
-    let target = section.text(key)?;
     let is = format!("a route with `{key}`");
+    if key == "page" {
+        section.allow(&is, &[Only::Any]);
+        return section.word("page", &[("index", ())]).map(|()| RouteBack::Index);
+    }
+    let target = section.text(key)?;
     match key {
         "cgi" => {
             section.allow(&is, &[Only::Any, Only::Program, Only::Cgi]);
