@@ -123,7 +123,7 @@ impl FastCgi {
         if protocol_status == ProtocolStatus::RequestComplete {
             self.end = End::Came(app_status);
             if app_status != 0 {
-                // FastCGI 1.0, 6.2.2: what a CGI program would have given to exit(). The answer is there, so it stands.
+                // FastCGI 1.0 6.2: what a CGI program would have given to exit(). The answer is there, so it stands.
                 tracing::info!(id = %self.id.escape_ascii(), program = self.wire.name(), app_status, "the application failed");
             }
             return None;
