@@ -124,7 +124,7 @@ fn a_directory_that_may_not_be_searched_is_named() {
         if rustix::process::geteuid().is_root() {
             rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
         } else {
-            std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+            std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
         }
         let kind = kind(script);
         let _ = std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o700));
