@@ -204,3 +204,36 @@ impl fmt::Debug for Exchange {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::testing::{Recorded, request};
+
+    #[test]
+    fn a_record_is_finished_when_its_last_holder_drops_it() {
+        let sink = Recorded::new();
+        let request = request("/slow", &sink);
+        let still_reaping = Arc::clone(&request.exchange);
+        request.exchange.note(|record| record.bytes_sent = 7);
+        drop(request);
+        assert_eq!(sink.records().len(), 0, "somebody may add to it");
+        still_reaping.note(|record| record.ending = Ending::BrokenOff);
+        drop(still_reaping);
+        let records = sink.records();
+        assert_eq!((records.len(), records[0].bytes_sent, records[0].ending), (1, 7, Ending::BrokenOff));
+    }
+
+    #[test]
+    fn waiting_interims_are_bounded_and_the_front_is_woken_by_the_next() {
+        let request = request("/hints", &Recorded::new());
+        let hint = || Interim { status: StatusCode::EARLY_HINTS, headers: HeaderMap::new() };
+        for _ in 0..=MAX_WAITING_INTERIMS {
+            request.exchange.send_interim(hint());
+        }
+        assert_eq!(request.exchange.poll_interims(Waker::noop()).len(), MAX_WAITING_INTERIMS);
+        assert!(request.exchange.poll_interims(Waker::noop()).is_empty());
+        request.exchange.send_interim(hint());
+        assert_eq!(request.exchange.poll_interims(Waker::noop()).len(), 1);
+    }
+}
