@@ -25,7 +25,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::places::{Choice, Place, PlaceKey, Places};
+use super::places::{Choice, Place, PlaceKey, Places, Suspicion};
 use crate::config::{ConnectAddress, Pool, PoolKind, PoolProtocol, Queue};
 use crate::exchange::Failure;
 use crate::exchange::FailureKind::Unreachable;
@@ -36,6 +36,10 @@ use crate::process::{Outage, Roster, WorkerHandle, WorkerId};
 /// and clients that are told more come back all at once.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a worker of ours may take from closing its connections to its end: interpreters run their destructors
+/// between the two. It is waited for at most once for each worker that does not end.
+pub(crate) const DEPARTURE_PAUSE: Duration = Duration::from_millis(250);
+
 /// Connections to the workers of one pool.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
@@ -44,6 +48,8 @@ pub(crate) struct Dispatch {
     connect_timeout: Duration,
     keep_alive: bool,
     idle_timeout: Duration,
+    /// After so many requests a worker is dismissed.
+    requests_each: Option<u64>,
     desk: Mutex<Desk>,
     next_place: AtomicU64,
 }
@@ -154,6 +160,7 @@ impl Dispatch {
             connect_timeout: pool.connect_timeout,
             keep_alive: pool.keep_alive && pool.speak == PoolProtocol::FastCgi,
             idle_timeout: pool.idle_timeout,
+            requests_each: requests_each(pool),
             desk: Mutex::default(),
             next_place: AtomicU64::new(0),
         };
@@ -201,10 +208,15 @@ impl Dispatch {
             let (mut kept, lease) = turn.part();
             while let Some(stale) = kept.take_if(|kept| !kept.is_clean()) {
                 drop(stale);
+                lease.place.suspicion.raise();
                 kept = self.lock().places.take_kept(lease.place.key);
             }
             if let Some(Kept { stream, trace }) = kept {
                 return Ok((Connection::new(stream, trace, true, lease), waited));
+            }
+            if is_leaving(&lease.place).await {
+                self.refused(&lease.place);
+                continue;
             }
             let address = &lease.place.address;
             match open(address, self.connect_timeout).await {
@@ -228,6 +240,7 @@ impl Dispatch {
 
     /// Nothing that is kept at this place is used again: a connection from there had gone stale.
     pub(crate) fn distrust(&self, place: &Place) {
+        place.suspicion.raise();
         let stale = self.lock().places.clear_kept(place.key);
         drop(stale);
     }
@@ -313,7 +326,15 @@ impl Dispatch {
         let key = self.next_place.fetch_add(1, Ordering::Relaxed);
         let name =
             worker.as_ref().map_or_else(|| address.to_string().into(), |worker| Arc::clone(worker.name()));
-        Arc::new(Place { key, name, address, capacity: capacity.max(1), worker })
+        Arc::new(Place {
+            key,
+            name,
+            address,
+            capacity: capacity.max(1),
+            worker,
+            suspicion: Suspicion::default(),
+            uses: AtomicU64::new(0),
+        })
     }
 
     fn give_back(self: &Arc<Self>, place: &Place, state: LeaseState, kept: Option<Kept>) {
@@ -324,12 +345,14 @@ impl Dispatch {
             LeaseState::Abandoned => desk.places.doubt(place.key),
             LeaseState::Unused | LeaseState::Over => {}
         }
+        let is_dismissed = place.worker.as_ref().is_some_and(|worker| worker.is_dismissed());
+        let dismissed = is_dismissed.then(|| desk.places.close(|other| other.key == place.key));
         let homeless = desk.places.give_back(place.key, kept.map(|kept| (kept, now)));
         self.serve(&mut desk);
         let needs_sweeper = !desk.has_sweeper && desk.places.oldest().is_some();
         desk.has_sweeper |= needs_sweeper;
         drop(desk);
-        drop(homeless);
+        drop((homeless, dismissed));
         if needs_sweeper {
             self.start_sweeper();
         }
@@ -353,6 +376,21 @@ impl Dispatch {
         // A panic elsewhere must not stop the pool: what the lock protects is consistent between any two statements that can panic.
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// php-cgi ends by itself after this many requests and says so to nobody: what is on its way to it then is lost. It is
+/// dismissed instead when it has had them, before another is given to it (lesson 51).
+fn requests_each(pool: &Pool) -> Option<u64> {
+    let PoolKind::Started(started) = &pool.kind else { return None };
+    let set = |name: &str| {
+        let value = started.environment.set.iter().find(|(other, _)| other == name)?;
+        value.1.parse::<u64>().ok().filter(|number| *number > 0)
+    };
+    // With children of its own the process that we started counts nothing.
+    if started.concurrency > 1 || set("PHP_FCGI_CHILDREN").is_some() {
+        return None;
+    }
+    set("PHP_FCGI_MAX_REQUESTS")
 }
 
 /// Closes what is too old; says when to come again.
@@ -518,6 +556,12 @@ impl Lease {
         }
         if let Some(worker) = &self.place.worker {
             worker.give_back(state == LeaseState::Served);
+            if state != LeaseState::Unused {
+                let uses = self.place.uses.fetch_add(1, Ordering::Relaxed) + 1;
+                if self.dispatch.requests_each.is_some_and(|limit| uses >= limit) {
+                    worker.dismiss();
+                }
+            }
         }
         self.dispatch.give_back(&self.place, state, kept);
     }
@@ -527,6 +571,16 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.give_back(None);
     }
+}
+
+/// Whether a worker of ours that closed a kept connection is gone, or goes within a moment.
+async fn is_leaving(place: &Place) -> bool {
+    let Some(worker) = place.worker.as_ref().filter(|_| place.suspicion.is_raised()) else { return false };
+    let is_gone = timeout(DEPARTURE_PAUSE, worker.departed()).await.is_ok();
+    if !is_gone {
+        place.suspicion.refute();
+    }
+    is_gone
 }
 
 async fn open(address: &ConnectAddress, limit: Duration) -> io::Result<Stream> {

@@ -29,6 +29,8 @@ mod cgi;
 mod cgi_tests;
 mod connect;
 mod fastcgi;
+#[cfg(test)]
+mod fastcgi_tests;
 mod feed;
 mod files;
 mod index;
@@ -40,6 +42,8 @@ mod pipes;
 mod pipes_tests;
 mod places;
 mod pool;
+#[cfg(test)]
+mod pool_tests;
 mod relay;
 #[cfg(test)]
 mod relay_tests;
@@ -48,6 +52,8 @@ mod repeat;
 mod rig;
 #[cfg(test)]
 mod rig_cgi;
+#[cfg(test)]
+mod rig_pool;
 mod scgi;
 mod slots;
 mod stderr;

@@ -2,6 +2,7 @@
 //! Pure: it must not know sockets, tasks or the present time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,6 +33,38 @@ pub(crate) struct Place {
     pub(crate) capacity: usize,
     /// The worker that we started there.
     pub(crate) worker: Option<Arc<WorkerHandle>>,
+    /// What is held against the worker's way with kept connections.
+    pub(crate) suspicion: Suspicion,
+    /// How many requests were sent there.
+    pub(crate) uses: AtomicU64,
+}
+
+/// What is known of a worker of ours that closed a connection which was kept.
+///
+/// Most that do so are about to end: a new connection would still be taken by the kernel, and be lost with the worker.
+/// The others always do so.
+#[derive(Debug, Default)]
+pub(crate) struct Suspicion(AtomicU8);
+
+impl Suspicion {
+    const NONE: u8 = 0;
+    const RAISED: u8 = 1;
+    const REFUTED: u8 = 2;
+
+    /// It closed a connection that was kept.
+    pub(crate) fn raise(&self) {
+        let _ = self.0.compare_exchange(Self::NONE, Self::RAISED, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// It lives all the same, so it is no sign with this worker.
+    pub(crate) fn refute(&self) {
+        self.0.store(Self::REFUTED, Ordering::Relaxed);
+    }
+
+    /// Whether it may be about to end.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::RAISED
+    }
 }
 
 /// The places of one pool; `K` is what is kept at a place: connections.
@@ -221,7 +254,18 @@ mod tests {
         for key in 1..=count {
             let address = ConnectAddress::Unix(format!("/{key}").into());
             let name = address.to_string().into();
-            places.open(Arc::new(Place { key, name, address, capacity, worker: None }), None);
+            places.open(
+                Arc::new(Place {
+                    key,
+                    name,
+                    address,
+                    capacity,
+                    worker: None,
+                    suspicion: Suspicion::default(),
+                    uses: AtomicU64::new(0),
+                }),
+                None,
+            );
         }
         places
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gatebridge_cgi::{Environ, Listing, ScriptLimits};
 
-use super::connect::{Connection, Dispatch, Outcome};
+use super::connect::{Connection, DEPARTURE_PAUSE, Dispatch, Outcome};
 use super::fastcgi::FastCgi;
 use super::patience::Patience;
 use super::places::Place;
@@ -246,9 +246,11 @@ impl PoolRoute {
             };
             self.condemn(&place, &failure);
             let outcome = trace.outcome();
-            let may_repeat =
-                attempt < MAX_ATTEMPTS && may_repeat(outcome, is_reused, &request.environ.method);
-            let Some(body) = may_repeat.then(|| spare.body()).flatten() else { return Err(failure) };
+            let is_innocent = is_reused || (outcome == Outcome::Silent && has_left_cleanly(&place).await);
+            if attempt == MAX_ATTEMPTS || !may_repeat(outcome, is_innocent, &request.environ.method) {
+                return Err(failure);
+            }
+            let Some(body) = spare.body() else { return Err(failure) };
             tracing::debug!(id = %request.exchange.id().escape_ascii(), "{failure}; the request is sent again");
             match outcome {
                 Outcome::Refused => tried.push(place.key),
@@ -285,6 +287,12 @@ impl PoolRoute {
             worker.condemn(failure.detail.clone());
         }
     }
+}
+
+/// Whether the worker there is one of ours and ends properly at this moment, so that it did not die of the request.
+async fn has_left_cleanly(place: &Place) -> bool {
+    let Some(worker) = &place.worker else { return false };
+    tokio::time::timeout(DEPARTURE_PAUSE, worker.departed()).await.unwrap_or(false)
 }
 
 fn no_script(path: &[u8], suffix: &str, index: Option<&str>) -> Failure {

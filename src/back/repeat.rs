@@ -8,9 +8,9 @@
 //!   - the kernel took not one byte of it, so nobody has read it, whatever its method;
 //!   - the worker refused it by the protocol (OVERLOADED, CANT_MPX_CONN, UNKNOWN_ROLE), which it does before it does
 //!     anything else, so it may be asked of another worker, whatever its method;
-//!   - the connection was a kept one that may have been closed before the request arrived, **and** the method is
-//!     idempotent. A reset does not prove that nothing was read: the kernel sends one too when only the last bytes were
-//!     left unread.
+//!   - the connection was a kept one that may have been closed before the request arrived, **or** the worker is one of
+//!     ours and has just left with exit status 0; **and** the method is idempotent. A reset does not prove that nothing
+//!     was read: the kernel sends one too when only the last bytes were left unread.
 //!
 //! A worker that dies of a request on a new connection is therefore asked once: repeating would kill the next one too.
 
@@ -28,11 +28,14 @@ use crate::exchange::{Body, BodyStream, Chunk, FileRange};
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
 
 /// Whether the request may be sent again, as far as its body allows it.
-pub(crate) fn may_repeat(outcome: Outcome, is_reused: bool, method: &Method) -> bool {
+///
+/// `is_innocent` says that the connection may have ended without regard to the request: it was a kept one, or its worker
+/// has left properly.
+pub(crate) fn may_repeat(outcome: Outcome, is_innocent: bool, method: &Method) -> bool {
     match outcome {
         Outcome::Unknown => false,
         Outcome::Unread | Outcome::Refused => true,
-        Outcome::Silent => is_reused && method.is_idempotent(),
+        Outcome::Silent => is_innocent && method.is_idempotent(),
     }
 }
 
@@ -132,7 +135,7 @@ mod tests {
     #[test]
     fn lesson_18_a_request_is_repeated_only_when_that_is_safe() {
         use Outcome::{Refused, Silent, Unknown, Unread};
-        for (outcome, is_reused, method, expected) in [
+        for (outcome, is_innocent, method, expected) in [
             (Silent, true, Method::GET, true),
             (Silent, true, Method::PUT, true),
             (Silent, true, Method::POST, false),
@@ -143,7 +146,11 @@ mod tests {
             (Refused, false, Method::POST, true),
             (Unknown, true, Method::GET, false),
         ] {
-            assert_eq!(may_repeat(outcome, is_reused, &method), expected, "{outcome:?} {is_reused} {method}");
+            assert_eq!(
+                may_repeat(outcome, is_innocent, &method),
+                expected,
+                "{outcome:?} {is_innocent} {method}"
+            );
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Row {
     pub served: u64,
     /// Somebody who worked with it found that it must end: it was silent for too long.
     pub is_condemned: bool,
+    /// It has had the requests it was good for.
+    pub is_dismissed: bool,
 }
 
 /// A place that workers are started in, one after another.
@@ -78,7 +80,7 @@ pub enum Departure {
     Sent,
     /// It crashed, ended without having worked, could not be started or never took a connection.
     Failed {
-        /// How long it had been there.
+        /// How long it had been ready: since it took its first connection.
         lived: Duration,
         /// How many requests it had answered.
         served: u64,

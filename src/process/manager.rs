@@ -138,7 +138,8 @@ struct Member {
     seat: usize,
     state: State,
     since: Instant,
-    started: Instant,
+    /// When it took its first connection.
+    proved: Option<Instant>,
     /// Gone once the keeper was told to end the worker.
     order: Option<oneshot::Sender<()>>,
     reason: Option<Reason>,
@@ -172,6 +173,7 @@ impl Member {
             in_flight,
             served: self.handle.served(),
             is_condemned: self.handle.condemned().is_some(),
+            is_dismissed: self.handle.is_dismissed(),
         }
     }
 
@@ -216,8 +218,12 @@ impl Work {
             if plan.is_over {
                 return;
             }
-            for action in &plan.actions {
-                self.act(*action);
+            if !plan.actions.is_empty() {
+                for action in &plan.actions {
+                    self.act(*action);
+                }
+                // What was done has its own consequences and its own times.
+                continue;
             }
             let bell = Arc::clone(&self.bell);
             let due = plan.wake_at.map(Instant::from_std);
@@ -289,8 +295,6 @@ impl Work {
                 let now = Instant::now().into_std();
                 crew.seats[seat] =
                     vacate(&self.workers.rules, &crew.seats[seat], failed, error.to_string(), now);
-                // The seat rests now: the loop is to plan anew.
-                self.bell.notify_one();
                 return;
             }
         };
@@ -314,7 +318,7 @@ impl Work {
             seat,
             state: State::Starting,
             since: now,
-            started: now,
+            proved: None,
             order: Some(order),
             reason: None,
         };
@@ -333,6 +337,7 @@ impl Work {
             let mut crew = lock(&self.crew);
             let Some(member) = crew.members.get_mut(&id) else { return };
             member.note(Event::Proved);
+            member.proved = Some(Instant::now());
             member.state.serves().then(|| Arc::clone(&member.handle))
         };
         if let Some(handle) = handle {
@@ -347,6 +352,14 @@ impl Work {
         let Some(mut member) = crew.members.remove(&id) else { return };
         member.note(Event::Exited);
         let departure = member.departure(exit);
+        let ending = match member.reason {
+            Some(Reason::NeverReady) => {
+                let limit = self.workers.rules.start_timeout.as_secs_f64();
+                format!("{ending}, sent because it took no connection within {limit} s")
+            }
+            _ => ending.to_owned(),
+        };
+        member.handle.depart(member.reason.is_none() && exit.is_some_and(|exit| exit.success()));
         let (pool, worker) = (&self.workers.pool, member.handle.name());
         match departure {
             Departure::Failed { .. } => tracing::error!(%pool, %worker, "worker failed: {ending}"),
@@ -354,7 +367,7 @@ impl Work {
         }
         let seat = &crew.seats[member.seat];
         let now = Instant::now().into_std();
-        crew.seats[member.seat] = vacate(&self.workers.rules, seat, departure, ending.to_owned(), now);
+        crew.seats[member.seat] = vacate(&self.workers.rules, seat, departure, ending, now);
     }
 
     fn tell_outage(&mut self, plan: &Plan, census: &Census) {
@@ -380,7 +393,10 @@ impl Member {
         match self.reason {
             Some(Reason::Condemned | Reason::NotNeeded) => Departure::Sent,
             None if served > 0 && exit.is_some_and(|exit| exit.success()) => Departure::DoneWithWork,
-            None | Some(Reason::NeverReady) => Departure::Failed { lived: self.started.elapsed(), served },
+            None | Some(Reason::NeverReady) => {
+                let lived = self.proved.map_or(Duration::ZERO, |proved| proved.elapsed());
+                Departure::Failed { lived, served }
+            }
         }
     }
 }

@@ -89,6 +89,7 @@ impl Plan {
             _ if is_leaving => {}
             (Wish::End, _) => self.actions.push(end(Reason::NotNeeded)),
             _ if row.is_condemned => self.actions.push(end(Reason::Condemned)),
+            _ if row.is_dismissed && row.in_flight == 0 => self.actions.push(end(Reason::NotNeeded)),
             (_, State::Retiring) if row.in_flight == 0 => self.actions.push(end(Reason::NotNeeded)),
             (_, State::Retiring) => {}
             (Wish::Retire, _) if row.in_flight == 0 => self.actions.push(end(Reason::NotNeeded)),
@@ -160,7 +161,16 @@ mod tests {
 
     fn row(id: u64, state: State, since: Instant) -> Row {
         let seat = usize::try_from(id).unwrap() - 1;
-        Row { id: WorkerId(id), seat, state, since, in_flight: 0, served: 0, is_condemned: false }
+        Row {
+            id: WorkerId(id),
+            seat,
+            state,
+            since,
+            in_flight: 0,
+            served: 0,
+            is_condemned: false,
+            is_dismissed: false,
+        }
     }
 
     fn census(workers: Vec<Row>) -> Census {
@@ -209,6 +219,21 @@ mod tests {
         assert_eq!(plan(&RULES, &census, now).actions, [Action::End(WorkerId(1), Reason::Condemned)]);
         census.workers[0].state = State::Killing;
         assert_eq!(plan(&RULES, &census, now).actions, []);
+    }
+
+    #[test]
+    fn lesson_51_a_worker_that_has_had_its_requests_is_ended_when_it_has_none_left_and_replaced_at_once() {
+        let now = Instant::now();
+        let mut census = census(vec![row(1, State::Busy, now), row(2, State::Idle, now)]);
+        census.workers[0].is_dismissed = true;
+        census.workers[0].in_flight = 1;
+        assert_eq!(plan(&RULES, &census, now), Plan::default());
+        census.workers[0].in_flight = 0;
+        assert_eq!(plan(&RULES, &census, now).actions, [Action::End(WorkerId(1), Reason::NotNeeded)]);
+        census.workers.remove(0);
+        census.seats[0] =
+            vacate(&RULES, &census.seats[0], Departure::Sent, "signal 15 (TERM)".to_owned(), now);
+        assert_eq!(plan(&RULES, &census, now).actions, [Action::Start { seat: 0 }]);
     }
 
     #[test]

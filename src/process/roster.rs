@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::net::UnixStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::census::WorkerId;
 
@@ -44,7 +44,10 @@ pub struct WorkerHandle {
     in_flight: AtomicUsize,
     served: AtomicU64,
     is_retiring: AtomicBool,
+    is_dismissed: AtomicBool,
     condemned: OnceLock<String>,
+    /// Whether its process ended by itself with exit status 0, once it has ended.
+    departed: watch::Sender<Option<bool>>,
     bell: Arc<Notify>,
 }
 
@@ -65,6 +68,8 @@ impl WorkerHandle {
             in_flight: AtomicUsize::new(0),
             served: AtomicU64::new(0),
             is_retiring: AtomicBool::new(false),
+            is_dismissed: AtomicBool::new(false),
+            departed: watch::Sender::new(None),
             condemned: OnceLock::new(),
             bell,
         }
@@ -123,6 +128,25 @@ impl WorkerHandle {
         self.condemned.get().map(String::as_str)
     }
 
+    /// Says that it has had the requests it was good for: it is ended as soon as it has none, and replaced at once.
+    pub fn dismiss(&self) {
+        self.is_dismissed.store(true, Ordering::Release);
+        self.bell.notify_one();
+    }
+
+    /// Whether it has had the requests it was good for.
+    #[must_use]
+    pub fn is_dismissed(&self) -> bool {
+        self.is_dismissed.load(Ordering::Acquire)
+    }
+
+    /// Waits until its process has ended; whether that was by itself and with exit status 0.
+    pub async fn departed(&self) -> bool {
+        let mut departed = self.departed.subscribe();
+        // The sender lives as long as `self`.
+        departed.wait_for(Option::is_some).await.is_ok_and(|cleanly| *cleanly == Some(true))
+    }
+
     /// How many requests it has now.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -133,6 +157,10 @@ impl WorkerHandle {
     #[must_use]
     pub fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn depart(&self, cleanly: bool) {
+        self.departed.send_replace(Some(cleanly));
     }
 
     pub(super) fn retire(&self) {
