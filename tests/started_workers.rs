@@ -53,7 +53,7 @@ impl Rig {
             .unwrap();
         let spawner = Spawner::start(NonZeroUsize::MIN).unwrap();
         let pool = Pool::open(&config.pools[0], &spawner, folder.path()).unwrap();
-        let RouteBack::Pool(back) = &config.routes[0].back else { panic!("a route to a pool") };
+        let RouteBack::Pool(back) = &config.routes[0].back else { unreachable!("a route to a pool") };
         let route = Arc::new(pool.route(&config.routes[0], back));
         Self { pool, route, spawner, record, folder }
     }
