@@ -192,6 +192,24 @@ fn continue_is_sent_once_and_only_to_who_waits() {
     let mut eager = server(EXPECTING);
     eager.receive(b"x");
     assert!(!eager.awaits_continue());
+    assert!(matches!(eager.next_event().unwrap(), Event::Body(_)));
+    assert!(!eager.awaits_continue());
+    out.clear();
+    eager.send_continue(&mut out).unwrap();
+    assert!(out.is_empty());
+}
+
+#[test]
+fn a_client_that_ended_its_side_is_answered_and_told_of_the_end() {
+    let mut half_closed = server(GET);
+    half_closed.receive_end();
+    assert!(matches!(half_closed.next_event().unwrap(), Event::Paused));
+    let (none, mut out) = (HeaderMap::new(), Vec::new());
+    half_closed.send_response(&Response::new(StatusCode::OK, &none), Some(0), &mut out).unwrap();
+    half_closed.send_end(None, &mut out).unwrap();
+    assert_eq!(out, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(half_closed.close_reason(), Some(CloseReason::PeerClosed));
+    assert!(half_closed.must_close());
 }
 
 #[test]
