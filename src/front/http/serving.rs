@@ -82,12 +82,14 @@ impl<'c> Serving<'c> {
     async fn wait_for(&mut self, mut answer: Answer<'_>) -> Answered {
         poll_fn(|cx| {
             loop {
-                match answer.as_mut().poll(cx) {
+                let polled = answer.as_mut().poll(cx);
+                // Before the response, because they may have come together.
+                self.pass_interims(cx);
+                match polled {
                     Poll::Ready(Ok(response)) => return Poll::Ready(Answered::Response(response)),
                     Poll::Ready(Err(failure)) => return Poll::Ready(Answered::Failure(failure)),
                     Poll::Pending => {}
                 }
-                self.pass_interims(cx);
                 if matches!(self.flush(cx), Flushed::Gone) {
                     return Poll::Ready(Answered::ClientGone);
                 }
