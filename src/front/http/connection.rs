@@ -205,7 +205,7 @@ impl Connection {
         });
         match served {
             Served::Complete => {
-                self.skip_rest_of_body();
+                self.skip_rest_of_body().await;
                 true
             }
             Served::ClientGone => false,
@@ -218,15 +218,45 @@ impl Connection {
         }
     }
 
-    /// Throws away what of an unread body is here already: if that was all, the connection stays useful.
-    fn skip_rest_of_body(&mut self) {
-        while self.codec.request_body_left() != BodyLeft::Nothing {
-            match self.codec.next_event() {
-                Ok(Event::Body(_) | Event::End { .. }) => {}
-                _ => {
-                    self.codec.close_after(CloseReason::BodyUnread);
-                    return;
+    /// Throws away the rest of an unread body: if that is all within the limits of lingering, the connection stays useful.
+    ///
+    /// RFC 9112 9.3: whoever keeps a connection reads the whole body of a request. To close instead would surprise a
+    /// client that still sends its body and was told of no close.
+    async fn skip_rest_of_body(&mut self) {
+        let mut allowed = self.shared.settings.limits.linger_bytes;
+        self.deadline.set(Some(self.shared.settings.limits.linger_timeout));
+        if !poll_fn(|cx| self.poll_skip(cx, &mut allowed)).await {
+            self.codec.close_after(CloseReason::BodyUnread);
+        }
+    }
+
+    /// Ready with whether the whole body has been thrown away.
+    fn poll_skip(&mut self, cx: &mut Context<'_>, allowed: &mut u64) -> Poll<bool> {
+        loop {
+            match self.codec.request_body_left() {
+                BodyLeft::Nothing => return Poll::Ready(true),
+                BodyLeft::Exactly(left) if left > *allowed => return Poll::Ready(false),
+                _ if self.codec.must_close() || self.deadline.poll_passed(cx).is_ready() => {
+                    return Poll::Ready(false);
                 }
+                _ => {}
+            }
+            match self.codec.next_event() {
+                Ok(Event::Body(piece)) => match allowed.checked_sub(piece.len() as u64) {
+                    Some(rest) => *allowed = rest,
+                    None => return Poll::Ready(false),
+                },
+                Ok(Event::End { .. }) => {}
+                Ok(Event::NeedData) => {
+                    let buffer = self.codec.receive_buffer();
+                    buffer.reserve(HEAD_READ_BYTES);
+                    match self.stream.poll_read(cx, buffer) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(false),
+                        Poll::Ready(Ok(_)) => {}
+                    }
+                }
+                _ => return Poll::Ready(false),
             }
         }
     }
