@@ -3,6 +3,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`backs`] | every kind of back, each with the same application behind it |
 //! | [`folder`] | a temporary folder that goes away with the test |
 //! | [`gateway`] | the program under test, from a configuration's text to `ready`, killed on drop |
 //! | [`client`] | raw HTTP/1.1 bytes out, an own strict reader in; half-close, reset |
@@ -17,6 +18,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![allow(clippy::print_stderr, reason = "what a failed test says of its processes")]
 
+pub mod backs;
 pub mod client;
 pub mod folder;
 pub mod gateway;
@@ -25,6 +27,7 @@ pub mod peer;
 pub mod process;
 pub mod record;
 
+pub use backs::{Back, Backs, EVERY_BACK, EVERY_WORKER, Setup};
 pub use client::{Answer, Client, Ended, Head};
 pub use folder::Folder;
 pub use gateway::Gateway;
