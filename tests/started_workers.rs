@@ -231,6 +231,7 @@ async fn a_worker_that_dies_of_a_request_is_not_fed_with_it_again() {
     let failure = rig.get("/hello").await.unwrap_err();
     assert!(matches!(failure.kind, FailureKind::Unreachable | FailureKind::BadOutput), "{failure}");
     assert!(failure.detail.contains("worker p-1"), "{failure}");
+    assert!(failure.detail.contains("it has ended: signal 9 (KILL)"), "{failure}");
     rig.end().await;
 }
 
@@ -320,6 +321,9 @@ async fn lesson_49_a_worker_hears_within_a_second_that_its_client_left() {
 async fn a_pool_that_retires_lets_its_workers_end_what_they_have() {
     let rig = Rig::new("fastcgi", &["--single"], "", "");
     let mut response = rig.ask("/big/4000000").await.unwrap().unwrap();
+    let asking = rig.ask("/hello");
+    let waits = tokio::spawn(async { read(asking.await.unwrap()?).await });
+    common::eventually("the second request waits", || (rig.pool.waiting() == 1).then_some(()));
     let pool = Arc::clone(&rig.pool);
     let retiring = tokio::spawn(async move { pool.retire().await });
     let mut length = 0;
@@ -327,6 +331,7 @@ async fn a_pool_that_retires_lets_its_workers_end_what_they_have() {
         length += chunk.unwrap().len();
     }
     assert!(length >= 4_000_000, "{length}");
+    assert_eq!(waits.await.unwrap().unwrap(), "hello\n");
     retiring.await.unwrap();
     rig.end().await;
 }

@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 use gatebridge_cgi::{Environ, Listing};
 use gatebridge_fastcgi::{Client, ClientEvent, ProtocolStatus, RequestId, Role};
 
-use super::connect::{Connection, Outcome};
+use super::connect::Connection;
 use super::line::Line;
+use super::repeat::Outcome;
 use super::stderr::Stderr;
 use super::wire::Wire;
 use crate::exchange::{Chunk, Failure, FailureKind, UniqueId};

@@ -9,7 +9,8 @@
 //! | [`Index`] | the page that tells what can be called |
 //! | `slots` | how many processes at once, and the queue before them |
 //! | `pipes` | the line to a process |
-//! | `connect` | connections to the workers of a pool: kept, counted, queued for |
+//! | `dispatch` | who gets a connection to the workers of a pool, and when: capacity, and the queue before it |
+//! | `connect` | connections to workers: opened, kept, given back |
 //! | `places` | where a pool's requests can go: the pure part of it |
 //! | `fastcgi` | the line to a FastCGI worker |
 //! | `scgi` | the line to an SCGI worker |
@@ -28,6 +29,7 @@ mod cgi;
 #[cfg(test)]
 mod cgi_tests;
 mod connect;
+mod dispatch;
 mod fastcgi;
 #[cfg(test)]
 mod fastcgi_tests;

@@ -10,16 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use gatebridge_cgi::{Environ, Listing, ScriptLimits};
 
-use super::connect::{Connection, DEPARTURE_PAUSE, Dispatch, Outcome};
+use super::connect::{Connection, DEPARTURE_PAUSE};
+use super::dispatch::Dispatch;
 use super::fastcgi::FastCgi;
 use super::patience::Patience;
 use super::places::Place;
 use super::relay::{Rules, answer_lent};
-use super::repeat::{MAX_ATTEMPTS, Spare, may_repeat};
+use super::repeat::{MAX_ATTEMPTS, Outcome, Spare, may_repeat};
 use super::scgi::Scgi;
 use crate::config::{self, ConnectAddress, Environment, PoolKind, PoolProtocol, Started};
 use crate::exchange::{Answer, Application, Failure, FailureKind, Request, Response};
 use crate::process::plan::Rules as PlanRules;
+use crate::process::roster::Ended;
 use crate::process::{Census, Manager, Spawner, Workers};
 use crate::route::{LookupFailure, below, check_script, split};
 
@@ -108,8 +110,10 @@ impl Pool {
         self.dispatch.waiting()
     }
 
-    /// Lets our workers end what they have, and waits until they are gone: for a pool that a reload has left behind.
+    /// Lets our workers end what they have and what waits for them, and waits until they are gone: for a pool that a
+    /// reload has left behind.
     pub async fn retire(&self) {
+        self.dispatch.drained().await;
         if let Some(manager) = &self.manager {
             manager.retire();
             manager.ended().await;
@@ -246,7 +250,8 @@ impl PoolRoute {
             };
             self.condemn(&place, &failure);
             let outcome = trace.outcome();
-            let is_innocent = is_reused || (outcome == Outcome::Silent && has_left_cleanly(&place).await);
+            let (departure, failure) = with_departure(outcome, &place, failure).await;
+            let is_innocent = is_reused || departure.is_some_and(|departure| departure.is_clean);
             if attempt == MAX_ATTEMPTS || !may_repeat(outcome, is_innocent, &request.environ.method) {
                 return Err(failure);
             }
@@ -289,10 +294,15 @@ impl PoolRoute {
     }
 }
 
-/// Whether the worker there is one of ours and ends properly at this moment, so that it did not die of the request.
-async fn has_left_cleanly(place: &Place) -> bool {
-    let Some(worker) = &place.worker else { return false };
-    tokio::time::timeout(DEPARTURE_PAUSE, worker.departed()).await.unwrap_or(false)
+/// How a worker of ours ended with whose end the connection broke; it is added to what the failure tells.
+async fn with_departure(outcome: Outcome, place: &Place, failure: Failure) -> (Option<Ended>, Failure) {
+    let broke = matches!(outcome, Outcome::Silent | Outcome::Broken);
+    let Some(worker) = place.worker.as_ref().filter(|_| broke) else { return (None, failure) };
+    let Ok(ended) = tokio::time::timeout(DEPARTURE_PAUSE, worker.ended()).await else {
+        return (None, failure);
+    };
+    let detail = format!("{}; it has ended: {}", failure.detail, ended.how);
+    (Some(ended), Failure::new(failure.kind, detail))
 }
 
 fn no_script(path: &[u8], suffix: &str, index: Option<&str>) -> Failure {

@@ -14,18 +14,55 @@
 //!
 //! A worker that dies of a request on a new connection is therefore asked once: repeating would kill the next one too.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::Method;
 
-use super::connect::Outcome;
 use crate::exchange::{Body, BodyStream, Chunk, FileRange};
 
 /// How often one request is sent at most. The second attempt meets a new connection or another worker; if that fails in
 /// the same way, the third is the last that could be an accident.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
+
+/// What became of a request, for whoever must decide whether it may be sent again.
+#[derive(Debug, Default)]
+pub(crate) struct Trace(AtomicU8);
+
+/// See [`Trace`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Outcome {
+    /// Nothing is known.
+    #[default]
+    Unknown = 0,
+    /// The connection ended without one byte of an answer.
+    Silent = 1,
+    /// The same, and not one byte of the request was taken from us: nobody can have read it.
+    Unread = 2,
+    /// The worker refused the request without looking at it.
+    Refused = 3,
+    /// The connection ended, or spoke nonsense, after some of an answer had come.
+    Broken = 4,
+}
+
+impl Trace {
+    pub(crate) fn note(&self, outcome: Outcome) {
+        self.0.store(outcome as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self.0.load(Ordering::Relaxed) {
+            1 => Outcome::Silent,
+            2 => Outcome::Unread,
+            3 => Outcome::Refused,
+            4 => Outcome::Broken,
+            _ => Outcome::Unknown,
+        }
+    }
+}
 
 /// Whether the request may be sent again, as far as its body allows it.
 ///
@@ -33,7 +70,7 @@ pub(crate) const MAX_ATTEMPTS: u32 = 3;
 /// has left properly.
 pub(crate) fn may_repeat(outcome: Outcome, is_innocent: bool, method: &Method) -> bool {
     match outcome {
-        Outcome::Unknown => false,
+        Outcome::Unknown | Outcome::Broken => false,
         Outcome::Unread | Outcome::Refused => true,
         Outcome::Silent => is_innocent && method.is_idempotent(),
     }
@@ -134,7 +171,7 @@ mod tests {
 
     #[test]
     fn lesson_18_a_request_is_repeated_only_when_that_is_safe() {
-        use Outcome::{Refused, Silent, Unknown, Unread};
+        use Outcome::{Broken, Refused, Silent, Unknown, Unread};
         for (outcome, is_innocent, method, expected) in [
             (Silent, true, Method::GET, true),
             (Silent, true, Method::PUT, true),
@@ -145,6 +182,7 @@ mod tests {
             (Unread, false, Method::POST, true),
             (Refused, false, Method::POST, true),
             (Unknown, true, Method::GET, false),
+            (Broken, true, Method::GET, false),
         ] {
             assert_eq!(
                 may_repeat(outcome, is_innocent, &method),

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use rustix::net::SendFlags;
 
-use super::connect::{Connection, Outcome};
+use super::connect::Connection;
 use super::outgoing::Outgoing;
+use super::repeat::Outcome;
 use crate::config::ConnectAddress;
 use crate::exchange::{Failure, FailureKind};
 
@@ -92,7 +93,7 @@ impl Wire {
         let outcome = match (self.received, self.outgoing.written()) {
             (0, 0) => Outcome::Unread,
             (0, _) => Outcome::Silent,
-            _ => Outcome::Unknown,
+            _ => Outcome::Broken,
         };
         self.note(outcome);
         let kind = if self.received == 0 { FailureKind::Unreachable } else { FailureKind::BrokenOff };

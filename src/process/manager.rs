@@ -25,7 +25,7 @@ use super::keeper::{Keeper, Report};
 use super::launch::Launch;
 use super::plan::{Action, Plan, Reason, Rules, plan, vacate};
 use super::reap::Exit;
-use super::roster::{Outage, Roster, WorkerHandle};
+use super::roster::{Ended, Outage, Roster, WorkerHandle};
 use super::socket::SocketFolder;
 use super::spawn::Spawner;
 use super::worker::{Event, State};
@@ -359,7 +359,8 @@ impl Work {
             }
             _ => ending.to_owned(),
         };
-        member.handle.depart(member.reason.is_none() && exit.is_some_and(|exit| exit.success()));
+        let is_clean = member.reason.is_none() && exit.is_some_and(|exit| exit.success());
+        member.handle.end(Ended { is_clean, how: ending.clone() });
         let (pool, worker) = (&self.workers.pool, member.handle.name());
         match departure {
             Departure::Failed { .. } => tracing::error!(%pool, %worker, "worker failed: {ending}"),

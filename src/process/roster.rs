@@ -35,6 +35,15 @@ pub struct Outage {
     pub retry_at: Instant,
 }
 
+/// How a worker's process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// By itself and with exit status 0.
+    pub is_clean: bool,
+    /// Exit status or signal, and the last lines on stderr.
+    pub how: String,
+}
+
 /// One worker, as those see it who give it requests: where to connect, and where to note what it does.
 pub struct WorkerHandle {
     id: WorkerId,
@@ -46,8 +55,7 @@ pub struct WorkerHandle {
     is_retiring: AtomicBool,
     is_dismissed: AtomicBool,
     condemned: OnceLock<String>,
-    /// Whether its process ended by itself with exit status 0, once it has ended.
-    departed: watch::Sender<Option<bool>>,
+    ended: watch::Sender<Option<Ended>>,
     bell: Arc<Notify>,
 }
 
@@ -69,7 +77,7 @@ impl WorkerHandle {
             served: AtomicU64::new(0),
             is_retiring: AtomicBool::new(false),
             is_dismissed: AtomicBool::new(false),
-            departed: watch::Sender::new(None),
+            ended: watch::Sender::new(None),
             condemned: OnceLock::new(),
             bell,
         }
@@ -140,11 +148,14 @@ impl WorkerHandle {
         self.is_dismissed.load(Ordering::Acquire)
     }
 
-    /// Waits until its process has ended; whether that was by itself and with exit status 0.
-    pub async fn departed(&self) -> bool {
-        let mut departed = self.departed.subscribe();
-        // The sender lives as long as `self`.
-        departed.wait_for(Option::is_some).await.is_ok_and(|cleanly| *cleanly == Some(true))
+    /// Waits until its process has ended, and tells how.
+    pub async fn ended(&self) -> Ended {
+        let mut ended = self.ended.subscribe();
+        match ended.wait_for(Option::is_some).await.map(|ended| ended.clone()) {
+            Ok(Some(ended)) => ended,
+            // The sender lives as long as `self`, and `None` was not waited for.
+            _ => std::future::pending().await,
+        }
     }
 
     /// How many requests it has now.
@@ -159,8 +170,8 @@ impl WorkerHandle {
         self.served.load(Ordering::Relaxed)
     }
 
-    pub(super) fn depart(&self, cleanly: bool) {
-        self.departed.send_replace(Some(cleanly));
+    pub(super) fn end(&self, ended: Ended) {
+        self.ended.send_replace(Some(ended));
     }
 
     pub(super) fn retire(&self) {

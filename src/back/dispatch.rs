@@ -1,0 +1,417 @@
+//! Who gets a connection to the workers of one pool, and when: never more than the workers take, kept ones first, and a
+//! bounded queue before them. It must not know what is spoken on them, nor what a request is.
+//!
+//! ```text
+//!   connect() --> a place with room? --yes--> a kept connection that is clean? --yes--> Connection
+//!                      | no                              | no
+//!                      v                                 v
+//!                   queue (FIFO, bounded in length    connect --refused--> another place
+//!                   and time) <--- a place has room
+//! ```
+//!
+//! One lock holds the places and the queue. It is held for a few comparisons and never across an await; a kept connection
+//! is handed out with one lock and without an allocation or a system call.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::connect::{Connection, Kept, Lease, LeaseState, Turn, is_leaving, open};
+use super::places::{Choice, Place, PlaceKey, Places, Suspicion};
+use crate::config::{ConnectAddress, Pool, PoolKind, PoolProtocol, Queue};
+use crate::exchange::Failure;
+use crate::exchange::FailureKind::Unreachable;
+use crate::io::is_shortage;
+use crate::process::{Outage, Roster, WorkerHandle, WorkerId};
+
+/// What Retry-After says when the queue is full or the wait was over: the load of a moment ago may be gone in a second,
+/// and clients that are told more come back all at once.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Connections to the workers of one pool.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pool: Arc<str>,
+    queue: Queue,
+    connect_timeout: Duration,
+    keep_alive: bool,
+    idle_timeout: Duration,
+    /// After so many requests a worker is dismissed.
+    requests_each: Option<u64>,
+    desk: Mutex<Desk>,
+    /// Somebody has left the queue.
+    left: Notify,
+    next_place: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    places: Places<Kept>,
+    waiters: VecDeque<Waiter>,
+    next_ticket: u64,
+    outage: Option<Outage>,
+    has_sweeper: bool,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    ticket: u64,
+    turn: oneshot::Sender<Result<Turn, Failure>>,
+}
+
+impl Dispatch {
+    /// For the pool of this configuration. The places of a pool that others run are open at once; those of workers that
+    /// we start open as they [join](Roster::join).
+    pub(crate) fn new(pool: &Pool) -> Arc<Self> {
+        let dispatch = Self {
+            pool: pool.name.as_str().into(),
+            queue: pool.queue,
+            connect_timeout: pool.connect_timeout,
+            keep_alive: pool.keep_alive && pool.speak == PoolProtocol::FastCgi,
+            idle_timeout: pool.idle_timeout,
+            requests_each: requests_each(pool),
+            desk: Mutex::default(),
+            left: Notify::new(),
+            next_place: AtomicU64::new(0),
+        };
+        if let PoolKind::Connected(connected) = &pool.kind {
+            for address in &connected.addresses {
+                let place = dispatch.place(address.clone(), connected.max_connections, None);
+                dispatch.lock().places.open(place, None);
+            }
+        }
+        Arc::new(dispatch)
+    }
+
+    /// Whether connections are kept.
+    pub(crate) const fn keeps_connections(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// After how many requests a worker is dismissed.
+    pub(super) const fn requests_each(&self) -> Option<u64> {
+        self.requests_each
+    }
+
+    /// Waits until nobody waits any more.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.waiting() == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// How many requests wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiters.len()
+    }
+
+    /// A connection to the least busy place that is not in `tried`, and how long the request waited for its turn.
+    ///
+    /// # Errors
+    ///
+    /// [`Overloaded`](crate::exchange::FailureKind::Overloaded) when the queue is full, the wait was over or there are no
+    /// workers to wait for; [`Unreachable`] when every place was tried.
+    pub(crate) async fn connect(
+        self: &Arc<Self>,
+        tried: &mut Vec<PlaceKey>,
+    ) -> Result<(Connection, Duration), Failure> {
+        let mut waited = Duration::ZERO;
+        let mut refusals = String::new();
+        loop {
+            let turn = match self.ask(tried, &refusals)? {
+                Asked::Turn(turn) => turn,
+                Asked::Wait(ticket) => {
+                    let since = Instant::now();
+                    let turn = ticket.wait().await?;
+                    waited += since.elapsed();
+                    turn
+                }
+            };
+            let (mut kept, lease) = turn.part();
+            while let Some(stale) = kept.take_if(|kept| !kept.is_clean()) {
+                drop(stale);
+                lease.place.suspicion.raise();
+                kept = self.lock().places.take_kept(lease.place.key);
+            }
+            if let Some(Kept { stream, trace }) = kept {
+                return Ok((Connection::new(stream, trace, true, lease), waited));
+            }
+            if is_leaving(&lease.place).await {
+                self.refused(&lease.place);
+                continue;
+            }
+            let address = &lease.place.address;
+            match open(address, self.connect_timeout).await {
+                Ok(stream) => return Ok((Connection::new(stream, Arc::default(), false, lease), waited)),
+                Err(error) if is_shortage(&error) => {
+                    let detail = format!("no connection to {address} (pool {:?}): {error}", self.pool);
+                    return Err(Failure::overloaded(RETRY_AFTER, detail));
+                }
+                Err(error) => {
+                    tracing::debug!(pool = %self.pool, place = %lease.place.name, "{address}: {error}");
+                    if !refusals.is_empty() {
+                        refusals.push_str("; ");
+                    }
+                    refusals.push_str(&format!("{address}: {error}"));
+                    tried.push(lease.place.key);
+                    self.refused(&lease.place);
+                }
+            }
+        }
+    }
+
+    /// Nothing that is kept at this place is used again: a connection from there had gone stale.
+    pub(crate) fn distrust(&self, place: &Place) {
+        place.suspicion.raise();
+        let stale = self.lock().places.clear_kept(place.key);
+        drop(stale);
+    }
+
+    fn ask(self: &Arc<Self>, tried: &[PlaceKey], refusals: &str) -> Result<Asked, Failure> {
+        let mut desk = self.lock();
+        // Whoever waits already comes first, but for one who has tried elsewhere in its turn.
+        let choice = if desk.waiters.is_empty() || !tried.is_empty() {
+            desk.places.take(tried, Instant::now())
+        } else {
+            Choice::Busy
+        };
+        match choice {
+            Choice::Go(place, kept) => Ok(Asked::Turn(Turn { kept, lease: Lease::new(self, place) })),
+            Choice::AllTried => {
+                let detail = match refusals {
+                    "" => format!("every worker of pool {:?} refused the request", self.pool),
+                    _ => format!("no worker of pool {:?} can be reached: {refusals}", self.pool),
+                };
+                Err(Failure::new(Unreachable, detail))
+            }
+            Choice::Busy | Choice::Nobody => {
+                if let Some(outage) = &desk.outage {
+                    return Err(self.no_workers(outage));
+                }
+                let length = self.queue.length;
+                if desk.waiters.len() >= length {
+                    let detail =
+                        format!("all workers of pool {:?} are busy and {length} requests wait", self.pool);
+                    return Err(Failure::overloaded(RETRY_AFTER, detail));
+                }
+                let ticket = desk.next_ticket;
+                desk.next_ticket += 1;
+                let (turn, receiver) = oneshot::channel();
+                desk.waiters.push_back(Waiter { ticket, turn });
+                Ok(Asked::Wait(Ticket { number: ticket, dispatch: Arc::clone(self), turn: receiver }))
+            }
+        }
+    }
+
+    /// Lets those who wait go where there is room, the first first.
+    fn serve(self: &Arc<Self>, desk: &mut Desk) {
+        while !desk.waiters.is_empty() {
+            let Choice::Go(place, kept) = desk.places.take(&[], Instant::now()) else { return };
+            let Some(waiter) = desk.waiters.pop_front() else { return };
+            let key = place.key;
+            let turn = Turn { kept, lease: Lease::new(self, place) };
+            if let Err(Ok(turn)) = waiter.turn.send(Ok(turn)) {
+                // It has just left. The lock is held, so nothing may be dropped that gives itself back.
+                let (kept, lease) = turn.part();
+                lease.forget();
+                desk.places.give_back(key, kept.map(|kept| (kept, Instant::now())));
+            }
+        }
+    }
+
+    fn refused(&self, place: &Place) {
+        let mut desk = self.lock();
+        let gone = if place.worker.is_some() {
+            // Nobody listens there any more: the worker has ended, and its manager will say so presently.
+            desk.places.close(|other| other.key == place.key)
+        } else {
+            desk.places.refused(place.key, Instant::now());
+            Vec::new()
+        };
+        drop(desk);
+        drop(gone);
+    }
+
+    fn no_workers(&self, outage: &Outage) -> Failure {
+        let wait = outage.retry_at.saturating_duration_since(Instant::now().into_std());
+        let detail =
+            format!("pool {:?} has no workers: the last one ended with {}", self.pool, outage.reason);
+        Failure::overloaded(wait.max(RETRY_AFTER), detail)
+    }
+
+    fn place(
+        &self,
+        address: ConnectAddress,
+        capacity: usize,
+        worker: Option<Arc<WorkerHandle>>,
+    ) -> Arc<Place> {
+        let key = self.next_place.fetch_add(1, Ordering::Relaxed);
+        let name =
+            worker.as_ref().map_or_else(|| address.to_string().into(), |worker| Arc::clone(worker.name()));
+        Arc::new(Place {
+            key,
+            name,
+            address,
+            capacity: capacity.max(1),
+            worker,
+            suspicion: Suspicion::default(),
+            uses: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn give_back(self: &Arc<Self>, place: &Place, state: LeaseState, kept: Option<Kept>) {
+        let now = Instant::now();
+        let mut desk = self.lock();
+        match state {
+            LeaseState::Served => desk.places.trust(place.key),
+            LeaseState::Abandoned => desk.places.doubt(place.key),
+            LeaseState::Unused | LeaseState::Over => {}
+        }
+        let is_dismissed = place.worker.as_ref().is_some_and(|worker| worker.is_dismissed());
+        let dismissed = is_dismissed.then(|| desk.places.close(|other| other.key == place.key));
+        let homeless = desk.places.give_back(place.key, kept.map(|kept| (kept, now)));
+        self.serve(&mut desk);
+        let needs_sweeper = !desk.has_sweeper && desk.places.oldest().is_some();
+        desk.has_sweeper |= needs_sweeper;
+        drop(desk);
+        drop((homeless, dismissed));
+        if needs_sweeper {
+            self.start_sweeper();
+        }
+    }
+
+    /// Closes kept connections that nobody used for `idle_timeout`, in a task that lives as long as there are any.
+    fn start_sweeper(self: &Arc<Self>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            self.lock().has_sweeper = false;
+            return;
+        };
+        let (dispatch, idle_timeout) = (Arc::downgrade(self), self.idle_timeout);
+        runtime.spawn(async move {
+            while let Some(due) = sweep(&dispatch, idle_timeout) {
+                sleep_until(due).await;
+            }
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Desk> {
+        // A panic elsewhere must not stop the pool: what the lock protects is consistent between any two statements that can panic.
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// php-cgi ends by itself after this many requests and says so to nobody: what is on its way to it then is lost. It is
+/// dismissed instead when it has had them, before another is given to it (lesson 51).
+fn requests_each(pool: &Pool) -> Option<u64> {
+    let PoolKind::Started(started) = &pool.kind else { return None };
+    let set = |name: &str| {
+        let value = started.environment.set.iter().find(|(other, _)| other == name)?;
+        value.1.parse::<u64>().ok().filter(|number| *number > 0)
+    };
+    // With children of its own the process that we started counts nothing.
+    if started.concurrency > 1 || set("PHP_FCGI_CHILDREN").is_some() {
+        return None;
+    }
+    set("PHP_FCGI_MAX_REQUESTS")
+}
+
+/// Closes what is too old; says when to come again.
+fn sweep(dispatch: &Weak<Dispatch>, idle_timeout: Duration) -> Option<Instant> {
+    let dispatch = dispatch.upgrade()?;
+    let now = Instant::now();
+    let mut desk = dispatch.lock();
+    let old = now.checked_sub(idle_timeout).map(|before| desk.places.take_old(before));
+    let next = desk.places.oldest().map(|since| since + idle_timeout);
+    desk.has_sweeper = next.is_some();
+    drop(desk);
+    drop(old);
+    next
+}
+
+impl Roster for Arc<Dispatch> {
+    fn join(&self, worker: Arc<WorkerHandle>, first: UnixStream) {
+        let address = ConnectAddress::Unix(worker.address().to_owned());
+        let place = self.place(address, worker.concurrency(), Some(worker));
+        // It was made for us and is as good as new, also where connections are not kept.
+        let first = Kept { stream: first.into(), trace: Arc::default() };
+        let mut desk = self.lock();
+        desk.places.open(place, Some((first, Instant::now())));
+        desk.outage = None;
+        self.serve(&mut desk);
+    }
+
+    fn leave(&self, worker: WorkerId) {
+        let is_it = |place: &Place| place.worker.as_ref().is_some_and(|other| other.id() == worker);
+        let kept = self.lock().places.close(is_it);
+        drop(kept);
+    }
+
+    fn outage(&self, outage: Option<Outage>) {
+        let mut desk = self.lock();
+        desk.outage = outage;
+        if let Some(outage) = &desk.outage {
+            let failure = self.no_workers(outage);
+            for waiter in desk.waiters.drain(..) {
+                // Whoever has left need not be told.
+                let _ = waiter.turn.send(Err(failure.clone()));
+            }
+        }
+    }
+}
+
+enum Asked {
+    Turn(Turn),
+    Wait(Ticket),
+}
+
+/// A place in the queue. Dropping it leaves the queue.
+struct Ticket {
+    number: u64,
+    dispatch: Arc<Dispatch>,
+    turn: oneshot::Receiver<Result<Turn, Failure>>,
+}
+
+impl Ticket {
+    async fn wait(mut self) -> Result<Turn, Failure> {
+        let limit = self.dispatch.queue.timeout;
+        let deadline = Instant::now() + limit;
+        loop {
+            // A place whose rest is over says so to nobody.
+            let rest_end = self.dispatch.lock().places.next_rest_end(Instant::now());
+            let until = rest_end.map_or(deadline, |end| end.min(deadline));
+            tokio::select! {
+                biased;
+                turn = &mut self.turn => {
+                    return turn.unwrap_or_else(|_| Err(Failure::internal("a request was lost from the queue")));
+                }
+                () = sleep_until(until) => {}
+            }
+            if until == deadline {
+                let (pool, seconds) = (&self.dispatch.pool, limit.as_secs_f64());
+                let detail = format!("no worker of pool {pool:?} became free within {seconds} s");
+                return Err(Failure::overloaded(RETRY_AFTER, detail));
+            }
+            self.dispatch.serve(&mut self.dispatch.lock());
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // A turn that was granted meanwhile gives itself back when the receiver is dropped, after this lock.
+        let mut desk = self.dispatch.lock();
+        if let Ok(index) = desk.waiters.binary_search_by_key(&self.number, |waiter| waiter.ticket) {
+            desk.waiters.remove(index);
+        }
+        self.dispatch.left.notify_waiters();
+    }
+}
