@@ -97,14 +97,14 @@ fn an_fcgi_worker_is_started_kept_and_replaced_when_it_ends() {
     let mut client = gateway.connect();
     let mut workers = HashSet::new();
     for number in 0..50 {
-        let answer = client.ask("POST", "/app/some/path", &[], &body).expect(200).text();
+        // POSTs while the first worker lives. A POST that meets a worker's end on a kept connection may have been read,
+        // and is not repeated (lesson 18); a GET is (lesson 51).
+        let (method, body) = if number < 10 { ("POST", &body[..]) } else { ("GET", &b""[..]) };
+        let answer = client.ask(method, "/app/some/path", &[], body).expect(200).text();
         let (pid, rest) = answer.split_once(' ').unwrap();
         workers.insert(pid.to_owned());
-        assert_eq!(
-            rest,
-            format!("{} POST /app /some/path 1000000 ok\n", number % 20 + 1),
-            "request {number}"
-        );
+        let expected = format!("{} {method} /app /some/path {} ok\n", number % 20 + 1, body.len());
+        assert_eq!(rest, expected, "request {number}");
     }
     assert_eq!(workers.len(), 3, "50 requests at 20 a worker: {workers:?}");
     gateway.wait_for_line("request 20 for the log");

@@ -94,9 +94,9 @@ fn a_page_sees_its_request() {
              SCRIPT_FILENAME={root}/index.php\nDOCUMENT_ROOT={root}\nHTTP_PROXY=(unset)\nHTTP_X_ONE=eins\n"
         )
     );
-    let page = php.gateway.get("/index.php/more/path%2Fs").expect(200).text();
-    assert!(page.contains("\nSCRIPT_NAME=/index.php\nPATH_INFO=/more/path/s\n"), "{page}");
-    assert!(page.contains("\nREQUEST_URI=/index.php/more/path%2Fs\n"), "{page}");
+    let page = php.gateway.get("/index.php/more/path%20s").expect(200).text();
+    assert!(page.contains("\nSCRIPT_NAME=/index.php\nPATH_INFO=/more/path s\n"), "{page}");
+    assert!(page.contains("\nREQUEST_URI=/index.php/more/path%20s\n"), "{page}");
 }
 
 #[test]
