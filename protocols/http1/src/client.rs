@@ -44,7 +44,6 @@ pub enum ClientEvent {
 struct Asked {
     head: bool,
     connect: bool,
-    upgrade: bool,
 }
 
 /// The sending side of one connection. See the [crate] for how it is driven.
@@ -186,8 +185,7 @@ impl Client {
 
     /// RFC 9110 15.2.2: a switch counts if it was proposed and the request is complete.
     fn switch(&mut self, mut head: ResponseHead) -> Result<ClientEvent, PeerError> {
-        let asked = self.asked.connect || self.asked.upgrade;
-        if !asked || !self.conversation.say(Role::Server, Word::Switch) {
+        if !self.conversation.say(Role::Server, Word::Switch) {
             return Err(PeerError::UnaskedSwitch);
         }
         // RFC 9110 9.3.6: whatever length a 2xx to CONNECT tells means nothing.
@@ -226,11 +224,7 @@ impl Client {
         self.check_turn(Word::Request)?;
         let persistence = if self.close.is_some() { Persistence::Close } else { Persistence::Silent };
         encode::request(head, persistence, body.into(), out)?;
-        self.asked = Asked {
-            head: *head.method == Method::HEAD,
-            connect: *head.method == Method::CONNECT,
-            upgrade: head.upgrade,
-        };
+        self.asked = Asked { head: *head.method == Method::HEAD, connect: *head.method == Method::CONNECT };
         self.writer = Writer::new(body);
         let _ = self.conversation.say(Role::Client, Word::Request);
         if head.upgrade || self.asked.connect {

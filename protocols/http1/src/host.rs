@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use bytes::Bytes;
 
 use crate::error::Excerpt;
-use crate::grammar::{is_reg_name, percent_is_sound};
+use crate::grammar::{decimal, is_reg_name, percent_is_sound};
 use crate::violation::PeerError;
 
 /// The host that a request is meant for (RFC 9110 7.2): of its absolute-form or authority-form target if it has one,
@@ -43,7 +43,9 @@ impl Host {
             [] => None,
             // RFC 3986 3.2.3: the port may be empty, and means the scheme's default then.
             [b':'] => None,
-            [b':', digits @ ..] => Some(port(digits).ok_or_else(bad)?),
+            [b':', digits @ ..] => {
+                Some(decimal(digits).and_then(|port| u16::try_from(port).ok()).ok_or_else(bad)?)
+            }
             _ => return Err(bad()),
         };
         // RFC 9110 4.2.1: a port without a host names nothing.
@@ -78,11 +80,4 @@ impl Host {
         self.name().eq_ignore_ascii_case(other.name())
             && self.port.or(default_port) == other.port.or(default_port)
     }
-}
-
-fn port(digits: &[u8]) -> Option<u16> {
-    if digits.len() > 5 {
-        return None;
-    }
-    crate::grammar::decimal(digits).and_then(|n| u16::try_from(n).ok())
 }

@@ -214,6 +214,8 @@ fn host_mismatch() {
         let error = refused(400, format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
         assert!(matches!(error, PeerError::HostMismatch { .. }), "{target} {host}");
     }
+    let error = refused(400, b"CONNECT a:443 HTTP/1.1\r\nHost: a:80\r\n\r\n");
+    assert!(matches!(error, PeerError::HostMismatch { .. }));
 }
 
 #[test]
