@@ -90,8 +90,8 @@ fn leave(backs: &Backs, back: Back, doing: Doing, leaving: Leaving) {
         assert!(process::ends_within(id, SOON), "{back:?} {doing:?} {leaving:?}: the process still runs");
     } else {
         // SCGI, and FastCGI where the worker was writing, know no word but the close.
-        let told = ["abort", "closed"].map(|event| events.wait_within(mark, event, SOON));
-        assert!(told.iter().any(Option::is_some), "{back:?} {doing:?} {leaving:?}: {:?}", events.all());
+        let told = events.wait_within_for_any(mark, &["abort", "closed"], SOON);
+        assert!(told.is_some(), "{back:?} {doing:?} {leaving:?}: {:?}", events.all());
     }
 }
 

@@ -82,10 +82,16 @@ impl Lines {
     /// As [`Lines::wait_for_after`], but `None` when `limit` is over or the stream has ended: to show that a thing
     /// happens in time.
     pub fn wait_within(&self, mark: usize, pattern: &str, limit: Duration) -> Option<String> {
+        self.wait_within_for_any(mark, &[pattern], limit)
+    }
+
+    /// As [`Lines::wait_within`], for the first line that contains any of these.
+    pub fn wait_within_for_any(&self, mark: usize, patterns: &[&str], limit: Duration) -> Option<String> {
         let start = Instant::now();
+        let is_it = |line: &&String| patterns.iter().any(|pattern| line.contains(pattern));
         let mut store = self.store.0.lock().unwrap();
         loop {
-            if let Some(line) = store.lines.iter().skip(mark).find(|line| line.contains(pattern)) {
+            if let Some(line) = store.lines.iter().skip(mark).find(is_it) {
                 return Some(line.clone());
             }
             let left = limit.checked_sub(start.elapsed()).filter(|_| store.open > 0)?;
