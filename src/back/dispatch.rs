@@ -338,13 +338,13 @@ fn sweep(dispatch: &Weak<Dispatch>, idle_timeout: Duration) -> Option<Instant> {
 }
 
 impl Roster for Arc<Dispatch> {
-    fn join(&self, worker: Arc<WorkerHandle>, first: UnixStream) {
+    fn join(&self, worker: Arc<WorkerHandle>, first: Option<UnixStream>) {
         let address = ConnectAddress::Unix(worker.address().to_owned());
         let place = self.place(address, worker.concurrency(), Some(worker));
         // It was made for us and is as good as new, also where connections are not kept.
-        let first = Kept { stream: first.into(), trace: Arc::default() };
+        let first = first.map(|first| (Kept { stream: first.into(), trace: Arc::default() }, Instant::now()));
         let mut desk = self.lock();
-        desk.places.open(place, Some((first, Instant::now())));
+        desk.places.open(place, first);
         desk.outage = None;
         self.serve(&mut desk);
     }

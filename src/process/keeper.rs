@@ -17,7 +17,7 @@ use super::failure::SpawnFailure;
 use super::journal::Journal;
 use super::launch::{Launch, Stdin};
 use super::reap::Exit;
-use super::socket::{SocketPath, WorkerSocket};
+use super::socket::WorkerSocket;
 use super::spawn::Spawner;
 
 /// The first pause between two looks whether a new worker has taken its connection: a compiled program does so within
@@ -37,14 +37,16 @@ const LAST_PIECES: usize = 64;
 /// What a keeper tells the manager.
 #[derive(Debug)]
 pub(super) enum Report {
-    /// The worker has taken this connection.
-    Proved(UnixStream),
+    /// The worker takes connections: this one, or the first of those that its predecessor had left waiting.
+    Proved(Option<UnixStream>),
     /// The worker has ended, or was never started.
     Gone {
         /// How it ended; `None` when it was never started or nobody knows.
         exit: Option<Exit>,
         /// The same in words, with the last lines on stderr.
         ending: String,
+        /// Its listening socket, with the connections that it did not take. They are reset when this is dropped.
+        socket: WorkerSocket,
     },
 }
 
@@ -64,12 +66,12 @@ impl Keeper {
     /// Keeps the worker that `launch` describes until it has ended. Its descriptor 0 is set here.
     pub(super) async fn keep(self, spawner: Spawner, launch: Launch) {
         let (id, reports) = (self.id, self.reports.clone());
-        let (exit, ending) = match self.start(&spawner, launch).await {
+        let (exit, ending, socket) = match self.start(&spawner, launch).await {
             Ok(child) => self.watch(child).await,
-            Err(trouble) => (None, trouble),
+            Err(trouble) => (None, trouble, self.socket),
         };
         // Without a manager there is nobody to be told.
-        let _ = reports.send((id, Report::Gone { exit, ending }));
+        let _ = reports.send((id, Report::Gone { exit, ending, socket }));
     }
 
     async fn start(&self, spawner: &Spawner, mut launch: Launch) -> Result<Child, String> {
@@ -81,11 +83,10 @@ impl Keeper {
         Ok(child)
     }
 
-    async fn watch(self, mut child: Child) -> (Option<Exit>, String) {
+    async fn watch(self, mut child: Child) -> (Option<Exit>, String, WorkerSocket) {
         let Self { id, pool, name, socket, grace, mut order, reports } = self;
         let mut outputs = Outputs::of(&mut child, pool, name);
-        let mut proof = std::pin::pin!(prove(socket));
-        let mut path: Option<SocketPath> = None;
+        let mut proof = Box::pin(prove(&socket));
         let mut is_proved = false;
         let exit = loop {
             tokio::select! {
@@ -93,8 +94,7 @@ impl Keeper {
                 _ = &mut order => break end(child, grace, &mut outputs).await,
                 proved = &mut proof, if !is_proved => {
                     is_proved = true;
-                    if let Ok((first, left)) = proved {
-                        path = Some(left);
+                    if let Ok(first) = proved {
                         let _ = reports.send((id, Report::Proved(first)));
                     }
                     // Without a proof the start time-out does what is needed.
@@ -102,7 +102,7 @@ impl Keeper {
                 () = outputs.read() => {}
             }
         };
-        drop(path);
+        drop(proof);
         let last_lines = outputs.finish();
         let how = match &exit {
             Ok(exit) => exit.status.to_string(),
@@ -110,7 +110,7 @@ impl Keeper {
         };
         let ending =
             if last_lines.is_empty() { how } else { format!("{how}; last lines on stderr: {last_lines}") };
-        (exit.ok(), ending)
+        (exit.ok(), ending, socket)
     }
 }
 
@@ -125,18 +125,22 @@ async fn end(child: Child, grace: Duration, outputs: &mut Outputs) -> io::Result
     }
 }
 
-/// Waits until the worker takes a connection. Our descriptor of its listening socket is closed then.
+/// Waits until the worker takes a connection: one that its predecessor left waiting, or else one of ours, which is given
+/// back.
 ///
 /// Connecting alone proves nothing, since the kernel completes it before the worker asks; but as long as nobody has
 /// taken the connection, our own descriptor of the listening socket is readable.
-async fn prove(socket: WorkerSocket) -> io::Result<(UnixStream, SocketPath)> {
-    let first = UnixStream::connect(socket.path()).await?;
+async fn prove(socket: &WorkerSocket) -> io::Result<Option<UnixStream>> {
+    let first = match socket.has_waiting_connection()? {
+        true => None,
+        false => Some(UnixStream::connect(socket.path()).await?),
+    };
     let mut pause = PROOF_PAUSE_MIN;
     while socket.has_waiting_connection()? {
         sleep(pause).await;
         pause = (pause * 2).min(PROOF_PAUSE_MAX);
     }
-    Ok((first, socket.leave_to_worker()))
+    Ok(first)
 }
 
 /// What a worker writes to stdout and stderr.

@@ -26,7 +26,7 @@ use super::launch::Launch;
 use super::plan::{Action, Plan, Reason, Rules, plan, vacate};
 use super::reap::Exit;
 use super::roster::{Ended, Outage, Roster, WorkerHandle};
-use super::socket::SocketFolder;
+use super::socket::{SocketFolder, WorkerSocket};
 use super::spawn::Spawner;
 use super::worker::{Event, State};
 
@@ -130,6 +130,9 @@ impl fmt::Debug for Manager {
 struct Crew {
     members: BTreeMap<WorkerId, Member>,
     seats: Vec<Seat>,
+    /// For each seat the listening socket of a worker that left by itself after its work: what waits there is for its
+    /// successor.
+    legacies: Vec<Option<WorkerSocket>>,
     last: WorkerId,
 }
 
@@ -143,11 +146,24 @@ struct Member {
     /// Gone once the keeper was told to end the worker.
     order: Option<oneshot::Sender<()>>,
     reason: Option<Reason>,
+    legacy: Legacy,
+}
+
+/// What a worker's predecessor left waiting on the socket that it inherited. Its answer is counted with the predecessor's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Legacy {
+    /// Nothing.
+    None,
+    /// At least one connection, which it may not have taken yet.
+    Waits,
+    /// The worker has taken what there was.
+    Taken,
 }
 
 impl Crew {
     fn new(seats: usize) -> Self {
-        Self { members: BTreeMap::new(), seats: vec![Seat::default(); seats], last: WorkerId(0) }
+        let legacies = std::iter::repeat_with(|| None).take(seats).collect();
+        Self { members: BTreeMap::new(), seats: vec![Seat::default(); seats], legacies, last: WorkerId(0) }
     }
 
     fn census(&mut self, wish: Wish) -> Census {
@@ -225,6 +241,9 @@ impl Work {
                 // What was done has its own consequences and its own times.
                 continue;
             }
+            if wish != Wish::Serve {
+                lock(&self.crew).legacies.fill_with(|| None);
+            }
             let bell = Arc::clone(&self.bell);
             let due = plan.wake_at.map(Instant::from_std);
             tokio::select! {
@@ -287,7 +306,12 @@ impl Work {
         let id = crew.last;
         let name: Arc<str> = format!("{}-{}", self.workers.pool, seat + 1).into();
         // The number makes the path new, so that nobody reaches a worker that is not meant.
-        let socket = match self.folder.listen(&format!("{name}.{id}")) {
+        let file_name = format!("{name}.{id}");
+        let socket = match crew.legacies[seat].take() {
+            Some(mut socket) => self.folder.rename(&mut socket, &file_name).map(|()| socket),
+            None => self.folder.listen(&file_name),
+        };
+        let socket = match socket {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::error!(pool = %self.workers.pool, worker = %name, "{error}");
@@ -297,6 +321,10 @@ impl Work {
                     vacate(&self.workers.rules, &crew.seats[seat], failed, error.to_string(), now);
                 return;
             }
+        };
+        let legacy = match socket.has_waiting_connection() {
+            Ok(true) => Legacy::Waits,
+            _ => Legacy::None,
         };
         let path = socket.path().to_owned();
         let bell = Arc::clone(&self.bell);
@@ -321,6 +349,7 @@ impl Work {
             proved: None,
             order: Some(order),
             reason: None,
+            legacy,
         };
         crew.members.insert(id, member);
     }
@@ -328,16 +357,19 @@ impl Work {
     fn note(&self, id: WorkerId, report: Report) {
         match report {
             Report::Proved(first) => self.proved(id, first),
-            Report::Gone { exit, ending } => self.gone(id, exit, &ending),
+            Report::Gone { exit, ending, socket } => self.gone(id, exit, &ending, socket),
         }
     }
 
-    fn proved(&self, id: WorkerId, first: UnixStream) {
+    fn proved(&self, id: WorkerId, first: Option<UnixStream>) {
         let handle = {
             let mut crew = lock(&self.crew);
             let Some(member) = crew.members.get_mut(&id) else { return };
             member.note(Event::Proved);
             member.proved = Some(Instant::now());
+            if first.is_none() {
+                member.legacy = Legacy::Taken;
+            }
             member.state.serves().then(|| Arc::clone(&member.handle))
         };
         if let Some(handle) = handle {
@@ -346,11 +378,15 @@ impl Work {
         }
     }
 
-    fn gone(&self, id: WorkerId, exit: Option<Exit>, ending: &str) {
+    fn gone(&self, id: WorkerId, exit: Option<Exit>, ending: &str, socket: WorkerSocket) {
         self.roster.leave(id);
         let mut crew = lock(&self.crew);
         let Some(mut member) = crew.members.remove(&id) else { return };
         member.note(Event::Exited);
+        if member.legacy == Legacy::Waits && !socket.has_waiting_connection().unwrap_or(true) {
+            // It was gone again before its keeper looked.
+            member.legacy = Legacy::Taken;
+        }
         let departure = member.departure(exit);
         let ending = match member.reason {
             Some(Reason::NeverReady) => {
@@ -366,6 +402,8 @@ impl Work {
             Departure::Failed { .. } => tracing::error!(%pool, %worker, "worker failed: {ending}"),
             _ => tracing::info!(%pool, %worker, "worker has left: {ending}"),
         }
+        // Its successor starts at once. Of any other worker nobody knows when or whether there will be one.
+        crew.legacies[member.seat] = (departure == Departure::DoneWithWork).then_some(socket);
         let seat = &crew.seats[member.seat];
         let now = Instant::now().into_std();
         crew.seats[member.seat] = vacate(&self.workers.rules, seat, departure, ending, now);
@@ -391,9 +429,11 @@ impl Work {
 impl Member {
     fn departure(&self, exit: Option<Exit>) -> Departure {
         let served = self.handle.served();
+        // Its end may be known before the answer that it gave last has been read to the end.
+        let has_worked = served > 0 || self.handle.in_flight() > 0 || self.legacy == Legacy::Taken;
         match self.reason {
             Some(Reason::Condemned | Reason::NotNeeded) => Departure::Sent,
-            None if served > 0 && exit.is_some_and(|exit| exit.success()) => Departure::DoneWithWork,
+            None if has_worked && exit.is_some_and(|exit| exit.success()) => Departure::DoneWithWork,
             None | Some(Reason::NeverReady) => {
                 let lived = self.proved.map_or(Duration::ZERO, |proved| proved.elapsed());
                 Departure::Failed { lived, served }

@@ -16,8 +16,9 @@ use super::census::WorkerId;
 /// not block.
 pub trait Roster: Send + Sync + 'static {
     /// A worker has taken its first connection, and takes requests. `first` is that connection: a worker that takes one
-    /// connection at a time takes no other while it is open.
-    fn join(&self, worker: Arc<WorkerHandle>, first: UnixStream);
+    /// connection at a time takes no other while it is open. There is none when the worker began with a request that its
+    /// predecessor had left waiting.
+    fn join(&self, worker: Arc<WorkerHandle>, first: Option<UnixStream>);
 
     /// A worker takes no requests any more. Those it has are not cut.
     fn leave(&self, worker: WorkerId);

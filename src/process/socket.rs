@@ -51,12 +51,36 @@ impl SocketFolder {
         &self.0
     }
 
+    /// Gives a listening socket the file name `name`: what waits there goes on waiting, and nobody who knows the old name
+    /// can connect any more.
+    ///
+    /// # Errors
+    ///
+    /// With the path, when it is too long or cannot be had.
+    pub fn rename(&self, socket: &mut WorkerSocket, name: &str) -> io::Result<()> {
+        let path = self.path_of(name)?;
+        std::fs::rename(socket.path(), &path).map_err(|error| {
+            let text = format!("cannot rename {} to {}: {error}", socket.path().display(), path.display());
+            io::Error::new(error.kind(), text)
+        })?;
+        socket.path.0 = path;
+        Ok(())
+    }
+
     /// Opens a listening socket with the file name `name`.
     ///
     /// # Errors
     ///
     /// With the path, when it is too long or cannot be bound.
     pub fn listen(&self, name: &str) -> io::Result<WorkerSocket> {
+        let path = self.path_of(name)?;
+        let listener = UnixListener::bind(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen at {}: {error}", path.display()))
+        })?;
+        Ok(WorkerSocket { path: SocketPath(path), listener: listener.into() })
+    }
+
+    fn path_of(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.0.join(name);
         let length = path.as_os_str().len();
         if length > MAX_SOCKET_PATH_BYTES {
@@ -67,10 +91,7 @@ impl SocketFolder {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let listener = UnixListener::bind(&path).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen at {}: {error}", path.display()))
-        })?;
-        Ok(WorkerSocket { path: SocketPath(path), listener: listener.into() })
+        Ok(path)
     }
 }
 
@@ -81,7 +102,10 @@ impl Drop for SocketFolder {
     }
 }
 
-/// A worker's listening socket; its path is removed at the end.
+/// A worker's listening socket; its path is removed at the end, and the connections that wait are reset.
+///
+/// We keep a descriptor of it for as long as the worker lives: connections that it leaves behind, because it ends by
+/// itself, then wait for its successor instead of being lost.
 ///
 /// FastCGI 1.0, 2.2: descriptor 0 of the worker refers to it, and nothing else is open on the worker's side.
 #[derive(Debug)]
@@ -115,18 +139,11 @@ impl WorkerSocket {
         let mut watched = [PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN)];
         Ok(poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
     }
-
-    /// Closes our descriptor, so that nobody listens once the worker is gone: then a connection is refused instead of
-    /// waiting for ever.
-    #[must_use]
-    pub fn leave_to_worker(self) -> SocketPath {
-        self.path
-    }
 }
 
 /// The path of a socket; removed at the end.
 #[derive(Debug)]
-pub struct SocketPath(PathBuf);
+struct SocketPath(PathBuf);
 
 impl Drop for SocketPath {
     fn drop(&mut self) {
@@ -148,7 +165,7 @@ mod tests {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         let socket = folder.listen("w.1").unwrap();
         assert!(socket.path().exists());
-        drop(socket.leave_to_worker());
+        drop(socket);
         assert!(!path.join("w.1").exists());
         drop(folder);
         assert!(!path.exists());
@@ -172,6 +189,21 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_named() {
         let error = SocketFolder::create(Path::new("/proc/nowhere")).unwrap_err().to_string();
         assert!(error.contains("/proc/nowhere/gatebridge-"), "{error}");
+    }
+
+    #[test]
+    fn what_waits_at_a_socket_that_is_renamed_goes_on_waiting() {
+        let folder = SocketFolder::create(&std::env::temp_dir()).unwrap();
+        let mut socket = folder.listen("w.1").unwrap();
+        let (old, _connection) = (socket.path().to_owned(), UnixStream::connect(socket.path()).unwrap());
+        folder.rename(&mut socket, "w.2").unwrap();
+        assert!(socket.has_waiting_connection().unwrap());
+        assert_eq!(UnixStream::connect(&old).unwrap_err().kind(), io::ErrorKind::NotFound);
+        UnixStream::connect(folder.path().join("w.2")).unwrap();
+        let error = folder.rename(&mut socket, &"x".repeat(120)).unwrap_err().to_string();
+        assert!(error.contains("107"), "{error}");
+        drop(socket);
+        assert!(!folder.path().join("w.2").exists());
     }
 
     #[test]
