@@ -25,7 +25,7 @@
 //!   a broken message: Failed; the other side may end what it says, and a server may still send one response
 //! ```
 //!
-//! [`SAYS`] is what each side does by speaking; [`HEARS`] is what its words do to the other side; [`settle`] holds
+//! [`SAYS`] is what each side does by speaking; [`HEARS`] is what its words do to the other side; `settle` holds
 //! the few rules that look at both at once, applied until nothing changes. Everything else in this crate asks here.
 
 use std::fmt;
