@@ -256,6 +256,25 @@ async fn wish_10_a_pool_whose_workers_cannot_start_says_why_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn wish_10_a_pool_without_hope_serves_again_when_its_program_is_repaired() {
+    let folder = Folder::new();
+    let record = Record::new(&folder, "record");
+    let (model, worker) = (folder.join("record.model"), fixture("fastcgi-worker"));
+    let script = format!("test -e {} || exit 3; exec {worker}", model.display());
+    let text = format!(
+        "[pool.p]\nspeak = \"fastcgi\"\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\nrestart_backoff_min = \"1ms\"\n\
+         restart_backoff_max = \"20ms\"\n[[route]]\npath = \"/\"\npool = \"p\"\n"
+    );
+    let rig = Rig::of(text, folder, record);
+    assert!(matches!(rig.get("/hello").await.unwrap_err().kind, FailureKind::Overloaded { .. }));
+    std::fs::write(&model, "").unwrap();
+    common::eventually("a worker is ready", || (rig.census().serving() == 1).then_some(()));
+    assert_eq!(rig.get("/hello").await.unwrap(), "hello\n");
+    std::fs::remove_file(&model).unwrap();
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_cannot_be_executed_says_so() {
     let folder = Folder::new();
     let record = Record::new(&folder, "record");

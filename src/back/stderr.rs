@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 
 use crate::exchange::UniqueId;
+use crate::process::journal::escape;
 
 /// The longest line that is logged, in bytes. Real messages stay below; a program that never ends its line must not
 /// make one entry of everything it says.
@@ -119,29 +120,6 @@ fn keep(line: &[u8]) -> String {
         return escape(line);
     }
     escape(&line[..KEPT_LINE_BYTES]) + "..."
-}
-
-/// Text as it is, but control characters and bytes that are no UTF-8 as escapes, and the backslash doubled so that an
-/// escape can be told from its imitation.
-fn escape(bytes: &[u8]) -> String {
-    let mut shown = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '\t' => shown.push('\t'),
-                '\\' => shown.push_str("\\\\"),
-                // U+2028, U+2029 end lines for some viewers; U+202A to U+202E and U+2066 to U+2069 turn text around.
-                c if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
-                    shown.extend(c.escape_default());
-                }
-                c => shown.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(shown, "\\x{byte:02x}");
-        }
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -97,29 +97,28 @@ impl Journal {
     }
 }
 
-/// The text without anything that a terminal or a reader of logs could take for more than text: control characters, and
-/// bytes that are no UTF-8, become `\n`, `\x1b`, `\u{202e}` and the like; a tab becomes a space.
+/// Text as it is, but control characters and bytes that are no UTF-8 as escapes, and the backslash doubled so that an
+/// escape can be told from its imitation.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
+    let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             match character {
-                '\t' => text.push(' '),
-                // Controls, and what turns the direction of the text around.
-                _ if character.is_control()
-                    || matches!(character, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-                {
-                    text.extend(character.escape_default());
+                '\t' => shown.push('\t'),
+                '\\' => shown.push_str("\\\\"),
+                // U+2028, U+2029 end lines for some viewers; U+202A to U+202E and U+2066 to U+2069 turn text around.
+                c if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
+                    shown.extend(c.escape_default());
                 }
-                _ => text.push(character),
+                c => shown.push(c),
             }
         }
         for byte in chunk.invalid() {
-            let _ = write!(text, "\\x{byte:02x}");
+            let _ = write!(shown, "\\x{byte:02x}");
         }
     }
-    text
+    shown
 }
 
 #[cfg(test)]
@@ -148,8 +147,8 @@ mod tests {
 
     #[test]
     fn lesson_27_what_a_program_writes_cannot_forge_or_flood_the_log() {
-        let (lines, _) = lines(&[b"\x1b[2Jgone \xff\tx\rforged\n", &[b'a'; MAX_LINE_BYTES + 5], b"\n"]);
-        assert_eq!(lines[0], r"\u{1b}[2Jgone \xff x\rforged");
+        let (lines, _) = lines(&[b"\x1b[2Jgone \xff\\x\rforged\n", &[b'a'; MAX_LINE_BYTES + 5], b"\n"]);
+        assert_eq!(lines[0], r"\u{1b}[2Jgone \xff\\x\rforged");
         assert_eq!(lines[1], format!("{} [5 more bytes]", "a".repeat(MAX_LINE_BYTES)));
     }
 

@@ -167,16 +167,20 @@ impl Outputs {
     async fn read(&mut self) {
         let (pool, name) = (&self.pool, &self.name);
         tokio::select! {
-            () = self.stdout.read(|line| tracing::info!(%pool, worker = %name, stream = "stdout", "{line}")) => {}
-            () = self.stderr.read(|line| tracing::warn!(%pool, worker = %name, stream = "stderr", "{line}")) => {}
+            () = self.stdout.read(|line| tracing::info!(target: "program", %pool, worker = %name, stream = "stdout", "{line}")) => {}
+            () = self.stderr.read(|line| tracing::warn!(target: "program", %pool, worker = %name, stream = "stderr", "{line}")) => {}
         }
     }
 
     /// Reads what is there and no more; gives the last lines on stderr.
     fn finish(mut self) -> String {
         let (pool, name) = (&self.pool, &self.name);
-        self.stdout.finish(|line| tracing::info!(%pool, worker = %name, stream = "stdout", "{line}"));
-        self.stderr.finish(|line| tracing::warn!(%pool, worker = %name, stream = "stderr", "{line}"));
+        self.stdout.finish(
+            |line| tracing::info!(target: "program", %pool, worker = %name, stream = "stdout", "{line}"),
+        );
+        self.stderr.finish(
+            |line| tracing::warn!(target: "program", %pool, worker = %name, stream = "stderr", "{line}"),
+        );
         self.stderr.journal.testimony()
     }
 }
