@@ -97,6 +97,18 @@ fn serve_takes_a_folder_and_the_place_to_listen() {
 }
 
 #[test]
+fn the_index_links_every_route_by_an_address_that_can_be_followed() {
+    let folder = site();
+    folder.write(
+        "index.toml",
+        "[[route]]\npath = \"/list\"\npage = \"index\"\n[[route]]\npath = \"/\"\nfiles = \"public\"\n",
+    );
+    let gateway = Gateway::serve(folder.path(), &["index.toml", "--listen", "127.0.0.1:0"]);
+    let page = gateway.get("/list").expect(200).text();
+    assert!(page.contains("<a href=\"/\">/</a>") && !page.contains("href=\"\""), "{page}");
+}
+
+#[test]
 fn explain_shows_route_script_path_info_and_environ() {
     let (code, shown) =
         explain(&site(), &["http://site.example:8080/cgi-bin/hello/a%20b?x=y", "-H", "X-Colour: red"]);

@@ -177,7 +177,7 @@ fn listed(config: &Config) -> Vec<Listed> {
             RouteBack::Files(_) => ("files".to_owned(), None),
             RouteBack::Index => return None,
         };
-        let slash = if folder.is_some() { "/" } else { "" };
+        let slash = if folder.is_some() || route.prefix.is_empty() { "/" } else { "" };
         Some(Listed { path: format!("{}{slash}", route.prefix), what, folder })
     };
     config.routes.iter().filter(|route| route.host.is_none()).filter_map(listed).collect()
