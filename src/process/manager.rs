@@ -362,19 +362,21 @@ impl Work {
     }
 
     fn proved(&self, id: WorkerId, first: Option<UnixStream>) {
-        let handle = {
-            let mut crew = lock(&self.crew);
-            let Some(member) = crew.members.get_mut(&id) else { return };
+        let starting = |member: &&Member| member.state == State::Starting;
+        let handle =
+            lock(&self.crew).members.get(&id).filter(starting).map(|member| Arc::clone(&member.handle));
+        // One that is being ended by now takes no more requests.
+        let Some(handle) = handle else { return };
+        tracing::info!(pool = %self.workers.pool, worker = %handle.name(), "worker is ready");
+        // Before it is noted, so that a worker that the census calls idle does get requests.
+        let is_legacy_taken = first.is_none();
+        self.roster.join(handle, first);
+        if let Some(member) = lock(&self.crew).members.get_mut(&id) {
             member.note(Event::Proved);
             member.proved = Some(Instant::now());
-            if first.is_none() {
+            if is_legacy_taken {
                 member.legacy = Legacy::Taken;
             }
-            member.state.serves().then(|| Arc::clone(&member.handle))
-        };
-        if let Some(handle) = handle {
-            tracing::info!(pool = %self.workers.pool, worker = %handle.name(), "worker is ready");
-            self.roster.join(handle, first);
         }
     }
 
