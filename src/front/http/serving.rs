@@ -122,17 +122,22 @@ impl<'c> Serving<'c> {
             return Served::BrokenOff { looks_complete: false };
         };
         let mut down = Downlink { body: response.body, next: None, ended: false };
+        let broken_off = Served::BrokenOff { looks_complete: framing == Framing::UntilClose };
+        let mut is_broken = false;
         poll_fn(|cx| {
             loop {
-                if let Err(failure) = down.poll_fill(cx, self.connection) {
+                if !is_broken && let Err(failure) = down.poll_fill(cx, self.connection) {
                     self.tell(&failure);
-                    return Poll::Ready(Served::BrokenOff { looks_complete: framing == Framing::UntilClose });
+                    is_broken = true;
                 }
                 match self.flush(cx) {
                     Flushed::Gone => return Poll::Ready(Served::ClientGone),
+                    // What came before the break has gone out: a client that sees nothing at all may ask again.
+                    Flushed::Empty if is_broken => return Poll::Ready(broken_off),
                     Flushed::Empty if down.is_done() => return Poll::Ready(Served::Complete),
                     Flushed::Empty if down.may_fill() => continue,
                     Flushed::Empty => {}
+                    Flushed::Blocked if is_broken => {}
                     Flushed::Blocked => down.body.poll_progress(cx),
                 }
                 match self.poll_client(cx) {
