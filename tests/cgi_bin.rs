@@ -23,6 +23,8 @@ fn the_start_page_lists_every_program() {
     symlink(hello_rust, folder.join("target/release/hello-rust")).unwrap();
     let gateway = Gateway::serve(folder.path(), &["--listen", "127.0.0.1:0"]);
     let page = gateway.get("/").expect(200);
+    let list = gateway.get("/programs").expect(200);
+    assert_contains(&list, &["href=\"/cgi-bin/hello.sh\"", "href=\"/cgi-bin/hello-rust\"", "href=\"/\""]);
     for entry in fs::read_dir(repository().join("cgi-bin")).unwrap() {
         assert_contains(&page, &[&format!("{}", entry.unwrap().file_name().display())]);
     }
