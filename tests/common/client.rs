@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
 use socket2::SockRef;
 
 use super::DEADLINE;
@@ -303,6 +304,17 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether anything has come that is not received yet. It does not wait.
+    pub fn has_heard(&self) -> bool {
+        let is_waiting = match &self.stream {
+            Stream::Tcp(stream) => rustix::net::recv(stream, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT),
+            Stream::Unix(stream) => {
+                rustix::net::recv(stream, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT)
+            }
+        };
+        !self.buffer.is_empty() || is_waiting.is_ok()
     }
 
     fn line(&mut self) -> io::Result<String> {
