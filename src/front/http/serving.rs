@@ -121,13 +121,14 @@ impl<'c> Serving<'c> {
         let Some(framing) = self.encode_head(&mut response) else {
             return Served::BrokenOff { looks_complete: false };
         };
+        let status = response.status;
         let mut down = Downlink { body: response.body, next: None, ended: false };
         let broken_off = Served::BrokenOff { looks_complete: framing == Framing::UntilClose };
         let mut is_broken = false;
         poll_fn(|cx| {
             loop {
                 if !is_broken && let Err(failure) = down.poll_fill(cx, self.connection) {
-                    self.tell(&failure);
+                    self.tell_of_cut(&failure, status);
                     is_broken = true;
                 }
                 match self.flush(cx) {
@@ -225,6 +226,19 @@ impl<'c> Serving<'c> {
             info!(id, status, "{failure}");
         } else {
             warn!(id, status, "{failure}");
+        }
+    }
+
+    /// Tells the log of a response that is cut short, whose status the client has got already.
+    fn tell_of_cut(&self, failure: &Failure, status: StatusCode) {
+        let (id, status) = (shown(&self.exchange.id()), status.as_u16());
+        if failure.kind == FailureKind::ClientGone {
+            return;
+        }
+        if failure.kind.is_clients_fault() {
+            info!(id, status, "the response is cut short: {failure}");
+        } else {
+            warn!(id, status, "the response is cut short: {failure}");
         }
     }
 }
