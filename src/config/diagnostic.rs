@@ -145,7 +145,7 @@ impl Report {
                 let margin = " ".repeat(place.line.to_string().len());
                 writeln!(formatter, "{margin}--> {file}:{}:{}", place.line, place.column)?;
                 writeln!(formatter, "{margin} |")?;
-                writeln!(formatter, "{} | {}", place.line, Visible(place.text))?;
+                writeln!(formatter, "{} | {}", place.line, Visible(&place.text))?;
                 writeln!(formatter, "{margin} | {}{}", place.indent, "^".repeat(place.width))?;
             }
         }
@@ -176,32 +176,42 @@ fn order(diagnostic: &Diagnostic) -> (bool, usize, usize, Severity, &str) {
     (diagnostic.span.is_none(), start, end, diagnostic.severity, &diagnostic.message)
 }
 
-/// Where a span starts, and its first line.
-struct Place<'s> {
+/// The most characters of a line that are shown: a value may be of any length, and a screen is not.
+const MAX_SHOWN: usize = 160;
+
+/// Where a span starts, and what is shown of its first line.
+struct Place {
     line: usize,
     column: usize,
-    text: &'s str,
+    text: String,
     indent: String,
     width: usize,
 }
 
-impl<'s> Place<'s> {
-    fn find(source: &'s str, span: &Range<usize>) -> Self {
+impl Place {
+    fn find(source: &str, span: &Range<usize>) -> Self {
         let start = floor_boundary(source, span.start);
         let end = floor_boundary(source, span.end).max(start);
         let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = source[start..].find('\n').map_or(source.len(), |newline| start + newline);
         let text = source[line_start..line_end].trim_end_matches('\r');
-        let before = &source[line_start..start];
+        let before = source[line_start..start].chars().count();
         let marked = &source[start..end.min(line_start + text.len()).max(start)];
-        Self {
-            line: line_of(source, start),
-            column: before.chars().count() + 1,
-            text,
-            // A tab before the caret stays a tab, so that both lines are indented alike whatever a tab's width is.
-            indent: before.chars().map(|char| if char == '\t' { '\t' } else { ' ' }).collect(),
-            width: marked.trim_end().chars().count().max(1),
+        let is_long = text.chars().count() > MAX_SHOWN;
+        let skipped = if is_long { before.saturating_sub(MAX_SHOWN / 2) } else { 0 };
+        let mut shown: String = text.chars().skip(skipped).take(MAX_SHOWN).collect();
+        // A tab before the caret stays a tab, so that both lines are indented alike whatever a tab's width is.
+        let blank = |char| if char == '\t' { '\t' } else { ' ' };
+        let mut indent: String = shown.chars().take(before - skipped).map(blank).collect();
+        let width = marked.trim_end().chars().count().min(MAX_SHOWN - (before - skipped)).max(1);
+        if skipped > 0 {
+            shown.insert(0, '…');
+            indent.insert(0, ' ');
         }
+        if text.chars().count() > skipped + MAX_SHOWN {
+            shown.push('…');
+        }
+        Self { line: line_of(source, start), column: before + 1, text: shown, indent, width }
     }
 }
 
@@ -229,5 +239,27 @@ impl fmt::Display for Visible<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_line_only_the_part_around_the_mistake_is_shown() {
+        let (many, bad) = ("x".repeat(100_000), "BAD");
+        for before in ["", "a\t", &many[..100], &many] {
+            let source = format!("first\n{before}{bad}{many}\n");
+            let start = "first\n".len() + before.len();
+            let mistake = Diagnostic::error(Kind::Syntax, start..start + bad.len(), "no");
+            let report = Report::new("file".into(), source, vec![mistake]).to_string();
+            let lines: Vec<&str> = report.lines().collect();
+            assert!(lines.iter().all(|line| line.chars().count() < 200), "{report}");
+            assert!(lines[1].ends_with(&format!("file:2:{}", before.len() + 1)), "{report}");
+            let place = |line: &str, what: &str| line.find(what).map(|at| line[..at].chars().count());
+            assert_eq!(place(lines[4], "^^^"), place(lines[3], bad), "{report}");
+            assert!(!lines[4].contains("^^^^") && lines[3].ends_with('…'), "{report}");
+        }
     }
 }
