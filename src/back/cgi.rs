@@ -122,7 +122,8 @@ impl Cgi {
         let mut variables = Environment::default();
         environ.walk_with(self.listing, &mut variables);
         let variables = variables.finish().map_err(|error| {
-            Failure::new(FailureKind::NotStarted, format!("no environment for the script: {error}"))
+            let script = environ.script_filename.as_deref().unwrap_or(Path::new("the script")).display();
+            Failure::new(FailureKind::NotStarted, format!("cannot start {script}: {error}"))
         })?;
         Ok(self.environment.iter().cloned().chain(variables).collect())
     }

@@ -9,9 +9,9 @@ pub const MAX_STRING_BYTES: usize = 32 * 4096 - 1;
 
 /// Why a program could not be started.
 ///
-/// Displays as one line for the log: the program's path, the reason, what to do.
+/// Displays as one line for the log: the program's path, the reason, the system's error number, what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start {}: {kind}; {}", .program.display(), .kind.hint())]
+#[error("cannot start {}: {kind}{}; {}", .program.display(), number(.kind, *.errno), .kind.hint())]
 pub struct SpawnFailure {
     /// The reason, with what is to be known about it.
     pub kind: FailureKind,
@@ -49,6 +49,14 @@ impl SpawnFailure {
 
     pub(super) fn spawner_gone(program: &Path) -> Self {
         Self { kind: FailureKind::SpawnerGone, program: program.to_owned(), errno: None }
+    }
+}
+
+/// The number is what manuals and the web are searched by; the system's own words hold it already.
+fn number(kind: &FailureKind, errno: Option<i32>) -> String {
+    match (kind, errno) {
+        (FailureKind::Other { .. }, _) | (_, None) => String::new(),
+        (_, Some(errno)) => format!(" (os error {errno})"),
     }
 }
 
