@@ -196,13 +196,13 @@ fn lesson_22_what_cannot_be_started_is_500_and_the_log_says_why_and_what_to_do()
     for (script, why, hint) in [
         (
             "shebang-missing",
-            "interpreter /usr/bin/no-such-interpreter does not exist",
+            "interpreter /usr/bin/no-such-interpreter does not exist (os error 2)",
             "install /usr/bin/no-such-interpreter",
         ),
-        ("shebang-crlf", "#!/bin/sh, ends in CR LF", "LF line ends (sed -i"),
-        ("shebang-none", "no #! line", "add a first line such as #!/bin/sh"),
+        ("shebang-crlf", "#!/bin/sh, ends in CR LF (os error 2)", "LF line ends (sed -i"),
+        ("shebang-none", "not a program for this machine (os error 8)", "add a first line such as #!/bin/sh"),
         ("empty", "no #! line", "add a first line"),
-        ("bad-format", "binary that this machine cannot run", "build it for this machine"),
+        ("bad-format", "binary that this machine cannot run (os error 8)", "build it for this machine"),
     ] {
         let path = fixture(&format!("cgi/{script}"));
         assert_get(&gateway, &format!("/{script}"), 500, &[&path, why, hint]);
@@ -217,7 +217,7 @@ fn lesson_22_one_variable_of_128_kib_is_500_and_named() {
     let (_folder, gateway) = scripts("", LARGE_HEADS);
     let value = "x".repeat(128 * 1024);
     let answer = gateway.ask("GET", "/never-reads", &[("X-Much", &value)], b"");
-    assert_told(&gateway, answer, 500, &["HTTP_X_MUCH", "the kernel takes 131072"]);
+    assert_told(&gateway, answer, 500, &["cgi/never-reads", "HTTP_X_MUCH", "the kernel takes 131072"]);
     gateway.ask("GET", "/never-reads", &[("X-Much", &value[..131_000])], b"").expect(200);
 }
 
@@ -228,7 +228,12 @@ fn lesson_22_more_variables_than_the_kernel_takes_are_500() {
     let names: Vec<_> = (0..40).map(|number| format!("X-Much-{number}")).collect();
     let fields: Vec<_> = names.iter().map(|name| (name.as_str(), value.as_str())).collect();
     let answer = gateway.ask("GET", "/never-reads", &fields, b"");
-    assert_told(&gateway, answer, 500, &["argument list is too long", "HTTP_X_MUCH_", "ulimit -s"]);
+    assert_told(
+        &gateway,
+        answer,
+        500,
+        &["argument list is too long", "(os error 7)", "HTTP_X_MUCH_", "ulimit -s"],
+    );
     gateway.get("/never-reads").expect(200);
 }
 
@@ -240,7 +245,7 @@ fn lesson_21_a_script_that_is_being_written_is_tried_again_and_500_only_if_it_st
     std::fs::copy(program(&["true"]), &script).unwrap();
     let writer = std::fs::OpenOptions::new().write(true).open(&script).unwrap();
     let gateway = Gateway::start(&folder, "[[route]]\npath = \"/\"\ncgi = \"bin\"\n");
-    assert_get(&gateway, "/busy", 500, &["/bin/busy", "open for writing", "by rename"]);
+    assert_get(&gateway, "/busy", 500, &["/bin/busy", "open for writing (os error 26)", "by rename"]);
     let mut client = gateway.connect();
     client.send("GET /busy HTTP/1.1\r\nHost: test.example\r\n\r\n");
     drop(writer);
@@ -266,7 +271,11 @@ fn lesson_22_no_descriptor_left_is_503_with_retry_after_and_passes() {
     // Room for the connection, and not for the pipes of a script.
     let few = Some(process::descriptors(gateway.id()) as u64 + 2);
     prlimit(id, Resource::Nofile, Rlimit { current: few, ..before }).unwrap();
-    assert_busy(&gateway, gateway.get("/never-reads"), &["no file descriptor is left", "raise ulimit -n"]);
+    assert_busy(
+        &gateway,
+        gateway.get("/never-reads"),
+        &["no file descriptor is left in the gateway (os error 24)", "raise ulimit -n"],
+    );
     prlimit(id, Resource::Nofile, before).unwrap();
     gateway.get("/never-reads").expect(200);
 }
@@ -300,7 +309,11 @@ fn lesson_22_no_process_left_is_503_with_retry_after_and_passes() {
     };
     gateway.get("/never-reads").expect(200);
     allow(1);
-    assert_busy(&gateway, gateway.get("/never-reads"), &["the limit of processes is reached", "ulimit -u"]);
+    assert_busy(
+        &gateway,
+        gateway.get("/never-reads"),
+        &["the limit of processes is reached (os error 11)", "ulimit -u"],
+    );
     allow(4096);
     gateway.get("/never-reads").expect(200);
 }
