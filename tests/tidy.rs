@@ -45,6 +45,16 @@ const SLEEPING_TESTS: [(&str, &str); 3] = [
     ("src/back/rig.rs", "plays a program that takes its time; its tests stop the clock"),
 ];
 
+/// Where the time of day is asked for: to be shown, and never to measure.
+const WALL_CLOCK_FILES: [&str; 6] = [
+    "src/back/files.rs",
+    "src/exchange/notes.rs",
+    "src/exchange/testing.rs",
+    "src/front/http/intake.rs",
+    "src/io/date.rs",
+    "src/observe/line.rs",
+];
+
 /// Fails with all that was found.
 fn none(found: Vec<String>) {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
@@ -265,6 +275,16 @@ fn unsafe_code_stays_where_it_is_proved() {
 }
 
 #[test]
+fn lesson_41_limits_are_measured_with_the_monotonic_clock() {
+    let shows_time = |file: &File| WALL_CLOCK_FILES.contains(&file.path.as_str());
+    let found = files(".rs").into_iter().filter(|file| !file.is_test() && !shows_time(file));
+    let found = found
+        .filter(|file| file.code().contains("SystemTime"))
+        .map(|file| format!("{}: the time of day may be set back: measure with Instant", file.path));
+    none(found.collect());
+}
+
+#[test]
 fn tests_wait_for_events_and_do_not_sleep() {
     let mut found = Vec::new();
     for file in files(".rs") {
@@ -291,7 +311,8 @@ fn tests_wait_for_events_and_do_not_sleep() {
 fn exemptions_name_files_that_exist_and_give_a_reason() {
     let reasons = LONG_FILES.iter().chain(&SLEEPING_TESTS).map(|(path, reason)| (*path, *reason));
     let reasons = reasons.chain(LONG_FUNCTIONS.iter().map(|(path, _, reason)| (*path, *reason)));
-    for (path, reason) in reasons.chain(UNSAFE_FILES.iter().map(|path| (*path, "no safe wrapper"))) {
+    let reasons = reasons.chain(UNSAFE_FILES.iter().map(|path| (*path, "no safe wrapper")));
+    for (path, reason) in reasons.chain(WALL_CLOCK_FILES.iter().map(|path| (*path, "shows the time"))) {
         assert!(
             tree::root().join(path).is_file(),
             "{path} is exempt and does not exist: remove the exemption"

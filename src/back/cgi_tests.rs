@@ -175,7 +175,7 @@ impl Write for Logged {
 }
 
 #[tokio::test]
-async fn lesson_34_stderr_is_logged_line_by_line_with_the_requests_id() {
+async fn wish_34_stderr_is_logged_line_by_line_with_the_requests_id() {
     let logged = Logged::default();
     let writer = logged.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();

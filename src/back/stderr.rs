@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn lesson_34_lines_beyond_the_limit_are_counted_and_the_last_kept() {
+    fn wish_34_lines_beyond_the_limit_are_counted_and_the_last_kept() {
         let mut stderr = stderr(2);
         for line in 0..100 {
             stderr.take(format!("{line}\n").as_bytes());
