@@ -210,6 +210,34 @@ fn the_examples_of_the_readme_are_read() {
 }
 
 #[test]
+fn messages_that_are_explained_are_written_by_the_code() {
+    let operations = document("docs/operations.md").text;
+    let table = operations.split("## Troubleshooting").nth(1).unwrap().split("\n## ").next().unwrap();
+    // As the compiler reads it: without the line breaks of long strings.
+    let sources = files(".rs")
+        .into_iter()
+        .filter(|file| !file.is_test())
+        .map(|file| file.text.split("\\\n").map(str::trim_start).collect::<String>());
+    let sources: String = sources.collect();
+    let (mut found, mut seen) = (Vec::new(), 0);
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let message = quoted(row)[0];
+        for part in message.split("...").map(|part| part.trim_matches([' ', ':', ';', ','])) {
+            seen += 1;
+            if !sources.contains(part)
+                && !(part.contains(": ") && part.split(": ").all(|half| sources.contains(half)))
+            {
+                found.push(format!(
+                    "docs/operations.md: no message has {part:?}: write {message:?} as it is now"
+                ));
+            }
+        }
+    }
+    assert!(seen > 25, "only {seen} parts were recognised: the test is blind");
+    none(found);
+}
+
+#[test]
 fn the_status_table_knows_every_page() {
     let operations = document("docs/operations.md").text;
     let table =
