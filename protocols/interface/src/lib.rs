@@ -1,7 +1,8 @@
 //! One program, four ways to run it: CGI script, FastCGI worker, SCGI worker, or in-process. It knows the protocols
 //! that carry requests to programs, and must not know the gateway.
 //!
-//! A program is a function of a request's variables, its body, and the one chance to answer it. here it is rehearsed:
+//! A program is a function of a request's variables, its body, and the one chance to answer it. [`serve`] finds out how
+//! the program was started and does the rest:
 //!
 //! ```
 //! use gatebridge_interface::{Environ, Input, Result, StartResponse, rehearse};
@@ -27,6 +28,8 @@
 //!     Ok(body.end()?)
 //! }
 //!
+//! // fn main() -> std::process::ExitCode { gatebridge_interface::serve(reverse) }
+//!
 //! let post = Environ { method: "POST".parse()?, ..Environ::default() };
 //! assert_eq!(rehearse(&reverse, &post, "gebär".as_bytes())?.text(), "räbeg");
 //! assert_eq!(rehearse(&reverse, &post, b"\xff")?.status, 400);
@@ -40,7 +43,8 @@
 //! | a program, and a program around a program | [`Application`], [`Onward`], [`Outlet`] |
 //! | the request | [`Environ`], [`Input`] |
 //! | the answer | [`StartResponse`], [`Body`], [`Head`], [`Answered`] |
-//! | a rehearsal | [`rehearse`] |
+//! | the ways to run it | [`serve`]; [`run_cgi`], [`run_fastcgi`], [`run_scgi`]; [`serve_fastcgi`], [`serve_scgi`]; [`rehearse`] |
+//! | what a worker can be told | [`Settings`], [`Peers`], [`Stop`] |
 //!
 //! # Beside PEP 3333
 //!
@@ -75,15 +79,28 @@
 
 mod answer;
 mod application;
+mod cgi;
+mod descriptor;
+mod fastcgi;
 mod head;
 mod input;
 mod lint;
 mod onward;
 mod outlet;
+mod perform;
 mod rehearsal;
+mod scgi;
+mod script;
+mod serve;
+mod settings;
+mod socket;
+mod stop;
+mod worker;
 
 pub use answer::{Answered, Body, Errors, StartResponse};
 pub use application::{Application, Error, Result, application};
+pub use cgi::{EXIT_BROKEN, EXIT_NO_CGI, run_cgi};
+pub use fastcgi::{run_fastcgi, serve_fastcgi};
 pub use gatebridge_cgi::{Environ, Redirect, Scheme};
 pub use head::{Head, HeadError, IntoHeaders, IntoStatus};
 pub use http;
@@ -92,3 +109,12 @@ pub use lint::{Lint, Violation, lint};
 pub use onward::Onward;
 pub use outlet::Outlet;
 pub use rehearsal::{Rehearsal, rehearse};
+pub use scgi::{run_scgi, serve_scgi};
+pub use serve::{serve, serve_with};
+pub use settings::{
+    DEFAULT_CONNECTION_REQUESTS, DEFAULT_CONNECTIONS, DEFAULT_THREADS, HEADER_TIMEOUT_MS, INPUT_BYTES,
+    LINGER_MS, MAX_INPUT_BYTES, READ_BYTES, Settings,
+};
+pub use socket::Peers;
+pub use stop::Stop;
+pub use worker::{EXIT_IMPATIENT, EXIT_NO_SOCKET, EXIT_SYSTEM};

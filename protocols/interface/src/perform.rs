@@ -1,0 +1,65 @@
+//! One call of an application and what comes of it, the same under every runner; it must not know the runner.
+
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use gatebridge_cgi::Environ;
+
+use crate::answer::{Answered, StartResponse};
+use crate::application::{Application, Error};
+use crate::input::Input;
+use crate::outlet::Outlet as _;
+use crate::script::{Carrier, Progress, ScriptOutlet};
+
+/// What the client is told when an application fails: nothing that an application says in an error is for clients.
+const APOLOGY: &str = "The program that was to answer has failed. Its error log says why.\n";
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// With a whole answer, if only an apology.
+    Answered,
+    /// With part of an answer: the client must see that it is cut.
+    Broken,
+    /// Nobody waited any more.
+    Aborted,
+}
+
+/// Calls the application; an error or a panic becomes a 500 if nothing has left, and is told on the error stream.
+pub(crate) fn perform<C: Carrier>(
+    application: &(impl Application + ?Sized),
+    environ: &Environ,
+    input: &mut Input<'_>,
+    outlet: &mut ScriptOutlet<C>,
+) -> Outcome {
+    let called =
+        catch_unwind(AssertUnwindSafe(|| application.call(environ, input, StartResponse::new(outlet))));
+    let fault: Error = match called {
+        Ok(Ok(_)) if outlet.progress() == Progress::Ended => return Outcome::Answered,
+        Ok(Ok(_)) => "it returned the end of another request's answer".into(),
+        Ok(Err(error)) => error,
+        Err(_) => "it panicked".into(),
+    };
+    if outlet.is_aborted() {
+        return Outcome::Aborted;
+    }
+    let place = environ.script_name.escape_ascii();
+    let text = format!("{} {place}: the application failed: {fault}\n", environ.method);
+    // Without an error stream there is nobody to tell.
+    let _ = outlet.errors(text.as_bytes());
+    match outlet.progress() {
+        // An error after the end has spoilt nothing.
+        Progress::Ended => Outcome::Answered,
+        Progress::Committed => Outcome::Broken,
+        Progress::Held => {
+            outlet.reset();
+            apologize(outlet).map_or(Outcome::Broken, |Answered { .. }| Outcome::Answered)
+        }
+    }
+}
+
+fn apologize<C: Carrier>(outlet: &mut ScriptOutlet<C>) -> Result<Answered, Error> {
+    let mut body = StartResponse::new(outlet).start(500, [("Content-Type", "text/plain; charset=utf-8")])?;
+    body.write_all(APOLOGY.as_bytes())?;
+    Ok(body.end()?)
+}

@@ -1,0 +1,266 @@
+//! The SCGI runner: `n` threads, each with one connection, which carries one request. It must not know CGI's process
+//! nor FastCGI.
+
+use std::io::{self, BufRead, Read};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, Bytes};
+use gatebridge_cgi::Environ;
+use gatebridge_scgi::{Error, Server, ServerEvent};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown, sockopt};
+
+use crate::application::Application;
+use crate::descriptor::{Descriptor, write_all};
+use crate::input::{Input, Source};
+use crate::perform::{Outcome, perform};
+use crate::script::{Carrier, Facts, ScriptOutlet};
+use crate::settings::{HEADER_TIMEOUT_MS, LINGER_MS, READ_BYTES, Settings};
+use crate::socket::Listener;
+use crate::stop::Stop;
+use crate::worker::complain;
+
+/// Answers SCGI requests on the listening socket at descriptor 0 until SIGTERM or SIGINT, then finishes the requests in
+/// flight; a second signal ends the process at once. Exit statuses are those of [`run_fastcgi`](crate::run_fastcgi).
+#[must_use = "it is what `main` returns"]
+pub fn run_scgi(application: impl Application, settings: &Settings) -> ExitCode {
+    crate::worker::on_descriptor_0("SCGI", |socket, stop| serve_scgi(application, socket, settings, stop))
+}
+
+/// Answers SCGI requests on a listening socket (TCP or unix) until told to stop, then finishes the requests in flight.
+///
+/// SCGI ends an answer by closing, so an answer that is cut short is told by a reset where the socket has one (TCP);
+/// over a unix socket only a `Content-Length` shows it. There is no error stream either: what an application writes to
+/// it goes to standard error. Only [`Settings::threads`] connections are served at once; others wait in the kernel.
+///
+/// # Errors
+/// When the system refuses threads or polling. What goes wrong on one connection is written to standard error and
+/// ends that connection.
+pub fn serve_scgi(
+    application: impl Application,
+    listener: impl Into<OwnedFd>,
+    settings: &Settings,
+    stop: &Stop,
+) -> io::Result<()> {
+    serve_first(application, Listener::new(listener, settings.peers.clone())?, Vec::new(), settings, stop)
+}
+
+/// The same with connections that were accepted before.
+pub(crate) fn serve_first(
+    application: impl Application,
+    listener: Listener,
+    first: Vec<OwnedFd>,
+    settings: &Settings,
+    stop: &Stop,
+) -> io::Result<()> {
+    let (application, listener, first) = (&application, &listener, &Mutex::new(first));
+    thread::scope(|scope| {
+        let mut workers = Vec::new();
+        for number in 1..=settings.threads.max(1) {
+            let work = move || {
+                while let Some(socket) = next_connection(listener, first, stop)? {
+                    if let Err(fault) = answer(application, &socket) {
+                        complain(&format!("an SCGI connection was closed: {fault}"));
+                    }
+                }
+                Ok(())
+            };
+            match thread::Builder::new().name(format!("scgi-{number}")).spawn_scoped(scope, work) {
+                Ok(worker) => workers.push(worker),
+                Err(error) => {
+                    stop.stop();
+                    return Err(error);
+                }
+            }
+        }
+        // Whoever fails fails for all; an application's panic does not get so far.
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Ok(())))
+    })
+}
+
+/// Waits for a connection; `None` when told to stop.
+fn next_connection(
+    listener: &Listener,
+    first: &Mutex<Vec<OwnedFd>>,
+    stop: &Stop,
+) -> io::Result<Option<OwnedFd>> {
+    loop {
+        if let Some(socket) = first.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Ok(Some(socket));
+        }
+        let awaited = [stop.as_fd(), listener.as_fd()];
+        let mut awaited = awaited.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+        match poll(&mut awaited, None) {
+            Ok(_) if !awaited[0].revents().is_empty() => return Ok(None),
+            Ok(_) => {
+                // Another thread may have been faster.
+                if let Some(socket) = listener.accept()? {
+                    return Ok(Some(socket));
+                }
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Answers the one request of a connection. An error is the peer's.
+fn answer(application: &impl Application, socket: &OwnedFd) -> Result<(), Box<dyn std::error::Error>> {
+    let mut source = Body { socket, server: Server::default(), current: Bytes::new(), has_ended: false };
+    let deadline = Instant::now() + Duration::from_millis(HEADER_TIMEOUT_MS);
+    let headers = loop {
+        match source.server.next_event()? {
+            ServerEvent::Request(headers) => break headers,
+            ServerEvent::NeedData => {
+                // Who connects and says nothing, or says it byte by byte, does not keep the thread.
+                let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+                sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(left))?;
+                if source.receive()? == 0 && source.server.next_event().is_err() && source.is_unspoken() {
+                    return Ok(());
+                }
+            }
+            ServerEvent::Body(_) | ServerEvent::End => return Err("a body came before the headers".into()),
+        }
+    };
+    sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, None)?;
+    let environ = match Environ::from_variables(headers.into_pairs()) {
+        Ok(environ) => environ,
+        Err(fault) => {
+            let text = format!("the SCGI headers make no request: {fault}\n");
+            let answer = format!("Status: 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n{text}");
+            write_all(Descriptor(socket.as_fd()), &[answer.as_bytes()])?;
+            return Err(fault.into());
+        }
+    };
+    let length = Some(environ.content_length.unwrap_or(0));
+    let mut input = Input::new(&mut source, length);
+    let mut outlet = ScriptOutlet::new(Connection(socket), Facts::from(&environ));
+    match perform(application, &environ, &mut input, &mut outlet) {
+        Outcome::Answered => linger(&mut source),
+        Outcome::Aborted => {}
+        // A close would look like an end: a reset does not, where there is one.
+        Outcome::Broken => sockopt::set_socket_linger(socket, Some(Duration::ZERO))?,
+    }
+    Ok(())
+}
+
+/// Lets the end of the answer reach a peer that is still sending: a close now would be a reset (RFC 9112 9.6 has the
+/// same trouble).
+fn linger(source: &mut Body<'_>) {
+    while let Ok(ServerEvent::Body(_)) = source.server.next_event() {}
+    let has_ended = !matches!(source.server.next_event(), Ok(ServerEvent::NeedData));
+    if has_ended || shutdown(source.socket, Shutdown::Write).is_err() {
+        return;
+    }
+    let deadline = Instant::now() + Duration::from_millis(LINGER_MS);
+    let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+    while left(deadline) > Duration::ZERO {
+        let patience = Some(left(deadline).max(Duration::from_millis(1)));
+        if sockopt::set_socket_timeout(source.socket, sockopt::Timeout::Recv, patience).is_err() {
+            return;
+        }
+        match rustix::io::read(source.socket, &mut [0; 4096][..]) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The body of the request.
+struct Body<'a> {
+    socket: &'a OwnedFd,
+    server: Server,
+    current: Bytes,
+    /// All of it has come.
+    has_ended: bool,
+}
+
+impl Body<'_> {
+    /// Reads what the socket has, or waits for it. 0 is its end.
+    fn receive(&mut self) -> io::Result<usize> {
+        let mut buffer = vec![0; READ_BYTES];
+        let count = rustix::io::retry_on_intr(|| rustix::io::read(self.socket, &mut buffer[..]))?;
+        buffer.truncate(count);
+        if count == 0 {
+            self.server.receive_end();
+        } else {
+            self.server.receive(buffer.into());
+        }
+        Ok(count)
+    }
+
+    /// Whether the peer left without a word, as those do who try whether a worker is there.
+    fn is_unspoken(&mut self) -> bool {
+        use gatebridge_scgi::Fault;
+        let said = self.server.next_event().err();
+        matches!(said.as_ref().map(Error::fault), Some(Fault::HeaderTruncated { received: 0 }))
+    }
+}
+
+impl BufRead for Body<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.current.is_empty() && !self.has_ended {
+            match self.server.next_event() {
+                Ok(ServerEvent::Body(piece)) => self.current = piece,
+                Ok(ServerEvent::End) => self.has_ended = true,
+                Ok(ServerEvent::NeedData | ServerEvent::Request(_)) => {
+                    self.receive()?;
+                }
+                Err(error) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error)),
+            }
+        }
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.current.advance(count.min(self.current.len()));
+    }
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl Source for Body<'_> {
+    fn is_aborted(&self) -> bool {
+        has_gone(self.socket)
+    }
+}
+
+/// The answer: script output until the connection is closed.
+struct Connection<'a>(&'a OwnedFd);
+
+impl Carrier for Connection<'_> {
+    fn send(&mut self, slices: [&[u8]; 3]) -> io::Result<()> {
+        write_all(Descriptor(self.0.as_fd()), &slices)
+    }
+
+    fn finish(&mut self, slices: [&[u8]; 3]) -> io::Result<()> {
+        self.send(slices)
+    }
+
+    fn errors(&mut self, text: &[u8]) -> io::Result<()> {
+        write_all(Descriptor(rustix::stdio::stderr()), &[text])
+    }
+
+    fn is_aborted(&self) -> bool {
+        has_gone(self.0)
+    }
+}
+
+/// Whether the peer has closed: SCGI has no other way to say that nobody waits any more (lesson 49).
+fn has_gone(socket: &OwnedFd) -> bool {
+    let mut peer = [PollFd::new(socket, PollFlags::RDHUP)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    poll(&mut peer, Some(&at_once)).is_ok() && peer[0].revents().intersects(gone)
+}

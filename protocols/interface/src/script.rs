@@ -1,0 +1,229 @@
+//! An answer as script output (RFC 3875 6), which CGI, FastCGI and SCGI share: head lines, then the body. It must not
+//! know what carries the bytes.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+
+use gatebridge_cgi::Environ;
+use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::{Method, StatusCode, Version};
+
+use crate::head::Head;
+use crate::outlet::{self, Outlet};
+
+/// Bytes of body that are held back so that small writes leave together. Two pages: most small answers fit and leave
+/// in one write; larger pieces pass without being copied.
+pub(crate) const HELD_BYTES: usize = 8 * 1024;
+
+/// What carries script output. Its slices are to leave in one write, if the system allows it.
+pub(crate) trait Carrier: Send {
+    /// Sends bytes of the output.
+    fn send(&mut self, slices: [&[u8]; 3]) -> io::Result<()>;
+
+    /// Sends the last bytes of the output, and its end.
+    fn finish(&mut self, slices: [&[u8]; 3]) -> io::Result<()>;
+
+    /// Sends a range of a file, never an empty one. `false` when it must be read and sent by pieces.
+    fn send_file(&mut self, _file: &File, _range: &Range<u64>) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Writes to the error stream.
+    fn errors(&mut self, text: &[u8]) -> io::Result<()>;
+
+    /// Whether nobody waits any more.
+    fn is_aborted(&self) -> bool;
+}
+
+/// How far the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing that the client can see has left.
+    Held,
+    /// The head has left, or part of it.
+    Committed,
+    /// The end has left.
+    Ended,
+}
+
+/// What has to be known of a request to answer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// It is a HEAD.
+    is_head: bool,
+    /// The next hop takes 1xx heads.
+    takes_hints: bool,
+}
+
+impl From<&Environ> for Facts {
+    fn from(environ: &Environ) -> Self {
+        // RFC 3875 6.2 knows one head; every other gateway would take a 103 for the answer. RFC 9110 15.2: no 1xx
+        // goes to a client of HTTP/1.0.
+        let takes_hints =
+            environ.server_software.starts_with(b"gatebridge/") && environ.protocol >= Version::HTTP_11;
+        Self { is_head: environ.method == Method::HEAD, takes_hints }
+    }
+}
+
+/// Writes an answer as script output.
+#[derive(Debug)]
+pub(crate) struct ScriptOutlet<C> {
+    carrier: C,
+    facts: Facts,
+    progress: Progress,
+    /// Until it is written.
+    head: Option<Head>,
+    held: Vec<u8>,
+    /// What the head says about the length.
+    declared: Option<u64>,
+    /// No byte of the body may leave.
+    is_bodiless: bool,
+    /// Bytes of the body so far, those that do not leave too.
+    taken: u64,
+}
+
+impl<C: Carrier> ScriptOutlet<C> {
+    pub(crate) const fn new(carrier: C, facts: Facts) -> Self {
+        Self {
+            carrier,
+            facts,
+            progress: Progress::Held,
+            head: None,
+            held: Vec::new(),
+            declared: None,
+            is_bodiless: false,
+            taken: 0,
+        }
+    }
+
+    pub(crate) const fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Forgets an answer of which nothing has left.
+    pub(crate) fn reset(&mut self) {
+        (self.head, self.declared, self.taken) = (None, None, 0);
+        self.held.clear();
+    }
+
+    /// Counts bytes of the body; fails on more than were declared.
+    fn take(&mut self, count: u64) -> io::Result<()> {
+        self.taken += count;
+        match self.declared {
+            Some(declared) if self.taken > declared => {
+                let message = format!("{} bytes of body, but Content-Length is {declared}", self.taken);
+                Err(io::Error::new(io::ErrorKind::InvalidData, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends everything that is held back, and `bytes`.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let lines = self.head.take().map(|head| lines(&head)).unwrap_or_default();
+        if lines.is_empty() && self.held.is_empty() && bytes.is_empty() {
+            return Ok(());
+        }
+        self.progress = Progress::Committed;
+        self.carrier.send([&lines, &self.held, bytes])?;
+        self.held.clear();
+        Ok(())
+    }
+}
+
+impl<C: Carrier> Outlet for ScriptOutlet<C> {
+    fn early_hints(&mut self, headers: &HeaderMap) -> io::Result<bool> {
+        if self.facts.takes_hints {
+            let head = Head { status: StatusCode::EARLY_HINTS, headers: headers.clone() };
+            self.carrier.send([&lines(&head), b"", b""])?;
+        }
+        Ok(self.facts.takes_hints)
+    }
+
+    fn head(&mut self, head: Head) -> io::Result<()> {
+        // Lesson 48: programs write a body to HEAD, and with statuses that have none; it does not leave.
+        self.is_bodiless = self.facts.is_head || !head.has_body();
+        self.declared = head.content_length();
+        self.head = Some(head);
+        Ok(())
+    }
+
+    fn body(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.take(bytes.len() as u64)?;
+        if self.is_bodiless {
+            return Ok(());
+        }
+        if self.held.len() + bytes.len() <= HELD_BYTES {
+            self.held.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.send(bytes)
+    }
+
+    fn file(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
+        self.take(range.end - range.start)?;
+        if self.is_bodiless {
+            return Ok(());
+        }
+        self.send(b"")?;
+        if self.carrier.send_file(file, &range)? {
+            return Ok(());
+        }
+        outlet::by_pieces(file, range, |piece| self.carrier.send([piece, b"", b""]))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send(b"")
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        if let Some(declared) = self.declared
+            && self.taken < declared
+            // RFC 9110 8.6: HEAD and 304 tell the length of a body that they do not have.
+            && !(self.is_bodiless && self.taken == 0)
+        {
+            let message =
+                format!("the body ended after {} bytes, but Content-Length is {declared}", self.taken);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        let head = self.head.take().map(|mut head| {
+            // Nothing has left, so the whole is here and its length known; HEAD says it as GET would.
+            if head.has_body() && (self.taken > 0 || !self.is_bodiless) {
+                head.headers.entry(CONTENT_LENGTH).or_insert_with(|| self.taken.into());
+            }
+            lines(&head)
+        });
+        self.progress = Progress::Committed;
+        self.carrier.finish([&head.unwrap_or_default(), &self.held, b""])?;
+        self.held.clear();
+        self.progress = Progress::Ended;
+        Ok(())
+    }
+
+    fn errors(&mut self, text: &[u8]) -> io::Result<()> {
+        self.carrier.errors(text)
+    }
+
+    fn is_aborted(&self) -> bool {
+        self.carrier.is_aborted()
+    }
+}
+
+/// A head as script output has it: `Status` first, so that a gateway need not guess (RFC 3875 6.3.3).
+fn lines(head: &Head) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(256);
+    lines.extend_from_slice(b"Status: ");
+    lines.extend_from_slice(head.status.as_str().as_bytes());
+    lines.push(b' ');
+    // RFC 3875 6.3.3 has a reason phrase; a status without a name of its own gets an empty one.
+    lines.extend_from_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
+    for (name, value) in &head.headers {
+        lines.extend_from_slice(b"\r\n");
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(value.as_bytes());
+    }
+    lines.extend_from_slice(b"\r\n\r\n");
+    lines
+}

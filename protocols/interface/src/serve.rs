@@ -1,0 +1,142 @@
+//! Finds out how the program was started and runs it so; it must not know how any of the runners works.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::ExitCode;
+
+use gatebridge_fastcgi::VERSION;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
+use crate::application::Application;
+use crate::settings::Settings;
+use crate::socket::Listener;
+use crate::stop::Stop;
+use crate::worker::{EXIT_NO_SOCKET, complain, is_worker, on_descriptor_0};
+use crate::{cgi, fastcgi, scgi};
+
+/// Runs the application in the way in which the program was started.
+///
+/// | descriptor 0 | environment | then it is |
+/// |---|---|---|
+/// | a listening socket | | a FastCGI worker, or an SCGI worker if the first peer speaks that |
+/// | anything else | `GATEWAY_INTERFACE` | a CGI program |
+/// | anything else | | a mistake, which is explained on standard error; exit status [`EXIT_NO_SOCKET`] |
+///
+/// The other exit statuses are those of [`run_cgi`](crate::run_cgi) and [`run_fastcgi`](crate::run_fastcgi).
+///
+/// ```no_run
+/// use gatebridge_interface::{application, serve};
+///
+/// fn main() -> std::process::ExitCode {
+///     serve(application(|_, _, start| start.answer(200, [("Content-Type", "text/plain")], "hello\n")))
+/// }
+/// ```
+#[must_use = "it is what `main` returns"]
+pub fn serve(application: impl Application) -> ExitCode {
+    serve_with(application, &Settings::default())
+}
+
+/// [`serve`] with settings for the persistent ways.
+#[must_use = "it is what `main` returns"]
+pub fn serve_with(application: impl Application, settings: &Settings) -> ExitCode {
+    if is_worker() {
+        return on_descriptor_0("FastCGI or SCGI", |socket, stop| {
+            worker(application, socket, settings, stop)
+        });
+    }
+    if cgi::is_cgi() {
+        return cgi::run_cgi(application);
+    }
+    complain(&explanation());
+    EXIT_NO_SOCKET.into()
+}
+
+fn explanation() -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "this program".into());
+    format!(
+        "{program} answers web requests, and must be started by a gateway:\n  \
+         as a CGI program, one process for each request, with GATEWAY_INTERFACE in its environment; or\n  \
+         as a FastCGI or SCGI worker, with a listening socket as its standard input.\n\
+         Here it has neither. To see it work, put it into a folder `cgi-bin` and run `gatebridge serve` beside that."
+    )
+}
+
+/// What a worker's peers speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tongue {
+    FastCgi,
+    Scgi,
+}
+
+fn worker(
+    application: impl Application,
+    socket: OwnedFd,
+    settings: &Settings,
+    stop: &Stop,
+) -> io::Result<()> {
+    let listener = Listener::new(socket, settings.peers.clone())?;
+    let mut first = Vec::new();
+    match listen_for_tongue(&listener, &mut first, stop)? {
+        Some(Tongue::FastCgi) => fastcgi::serve_first(application, &listener, first, settings, stop),
+        Some(Tongue::Scgi) => scgi::serve_first(application, listener, first, settings, stop),
+        None => Ok(()),
+    }
+}
+
+/// Accepts connections until the first byte has come on one of them; `None` when told to stop before. Who says nothing
+/// keeps nobody up.
+fn listen_for_tongue(
+    listener: &Listener,
+    first: &mut Vec<OwnedFd>,
+    stop: &Stop,
+) -> io::Result<Option<Tongue>> {
+    loop {
+        let sockets = first.iter().map(|socket| socket.as_fd());
+        let awaited = [stop.as_fd(), listener.as_fd()].into_iter().chain(sockets);
+        let mut awaited: Vec<_> =
+            awaited.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
+        match poll(&mut awaited, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        let happened: Vec<bool> = awaited.iter().map(|descriptor| !descriptor.revents().is_empty()).collect();
+        drop(awaited);
+        if happened[0] {
+            return Ok(None);
+        }
+        let mut mute = Vec::new();
+        for (at, socket) in first.iter().enumerate().filter(|(at, _)| happened[at + 2]) {
+            match tongue(socket) {
+                Some(tongue) => return Ok(Some(tongue)),
+                None => mute.push(at),
+            }
+        }
+        for at in mute.into_iter().rev() {
+            first.swap_remove(at);
+        }
+        if happened[1] {
+            first.extend(listener.accept()?);
+        }
+    }
+}
+
+/// What a first byte says: the version of FastCGI's records, or the first digit of SCGI's netstring. `None` when there
+/// is no byte, or one that says neither.
+fn tongue(socket: &OwnedFd) -> Option<Tongue> {
+    let mut byte = [0];
+    match recv(socket, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, 0)) | Err(_) => None,
+        Ok(_) if byte[0] == VERSION => Some(Tongue::FastCgi),
+        Ok(_) if byte[0].is_ascii_digit() => Some(Tongue::Scgi),
+        Ok(_) => {
+            complain(&format!(
+                "a connection was closed: it began with the byte 0x{:02x}, which is neither FastCGI nor SCGI",
+                byte[0]
+            ));
+            None
+        }
+    }
+}

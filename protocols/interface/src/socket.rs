@@ -1,0 +1,122 @@
+//! The listening socket that a worker is given, and who may connect to it; it must not know what is spoken.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use gatebridge_fastcgi::WEB_SERVER_ADDRS;
+use rustix::io::Errno;
+use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with, sockopt};
+
+/// Who may connect over TCP. Whoever can speak FastCGI or SCGI to a program can claim to be any user, so by itself
+/// only this machine may.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Peers {
+    /// This machine: loopback addresses and unix sockets.
+    #[default]
+    Local,
+    /// These addresses, and unix sockets.
+    Listed(Vec<IpAddr>),
+    /// Everybody.
+    Any,
+}
+
+impl Peers {
+    /// What `FCGI_WEB_SERVER_ADDRS` says (FastCGI 1.0 3.2): addresses with commas between them. Without it,
+    /// [`Peers::Local`]. What is no address there admits nobody.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        std::env::var(WEB_SERVER_ADDRS).map_or(Self::Local, |list| Self::parse(&list))
+    }
+
+    fn parse(list: &str) -> Self {
+        Self::Listed(list.split(',').filter_map(|address| address.trim().parse().ok()).collect())
+    }
+
+    /// Whether a peer with this address may connect; `None` is a peer of a unix socket, whose permissions decide.
+    #[must_use]
+    pub fn admit(&self, address: Option<IpAddr>) -> bool {
+        let Some(address) = address.map(|address| address.to_canonical()) else { return true };
+        match self {
+            Self::Local => address.is_loopback(),
+            Self::Listed(list) => list.iter().any(|listed| listed.to_canonical() == address),
+            Self::Any => true,
+        }
+    }
+}
+
+/// A listening socket of whatever family.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: OwnedFd,
+    peers: Peers,
+}
+
+impl Listener {
+    /// Takes a listening socket; `accept` will not wait.
+    pub(crate) fn new(socket: impl Into<OwnedFd>, peers: Peers) -> io::Result<Self> {
+        let socket = socket.into();
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(Self { socket, peers })
+    }
+
+    /// Whether this is a listening socket.
+    pub(crate) fn is_one(descriptor: impl AsFd) -> bool {
+        sockopt::socket_acceptconn(descriptor).unwrap_or(false)
+    }
+
+    /// The next connection; `None` when there is none at the moment. Its socket waits when it is read or written.
+    pub(crate) fn accept(&self) -> io::Result<Option<OwnedFd>> {
+        loop {
+            match acceptfrom_with(&self.socket, SocketFlags::CLOEXEC) {
+                Ok((connection, address)) if self.peers.admit(address.clone().and_then(ip_address)) => {
+                    // Records are written whole, so nothing is gained by waiting for more.
+                    let _ = sockopt::set_tcp_nodelay(&connection, true);
+                    return Ok(Some(connection));
+                }
+                // Lesson 37: who may not connect is not even told why.
+                Ok(_) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                // The peer has left before it was accepted; accept(2) names the others as passing troubles too.
+                Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn ip_address(address: SocketAddrAny) -> Option<IpAddr> {
+    SocketAddr::try_from(address).ok().map(|address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lesson_37_only_this_machine_may_connect_unless_told_otherwise() {
+        let address = |text: &str| Some(text.parse().unwrap());
+        let (local, listed) = (Peers::Local, Peers::parse("192.0.2.1, 2001:db8::1,nonsense"));
+        for (peer, by_local, by_list) in [
+            (None, true, true),
+            (address("127.0.0.1"), true, false),
+            (address("::1"), true, false),
+            (address("::ffff:127.0.0.1"), true, false),
+            (address("192.0.2.1"), false, true),
+            (address("::ffff:192.0.2.1"), false, true),
+            (address("2001:db8::1"), false, true),
+            (address("192.0.2.2"), false, false),
+        ] {
+            assert_eq!((local.admit(peer), listed.admit(peer)), (by_local, by_list), "{peer:?}");
+            assert!(Peers::Any.admit(peer));
+        }
+        assert!(!Peers::parse("").admit(address("127.0.0.1")));
+    }
+}

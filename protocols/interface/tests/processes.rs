@@ -1,0 +1,309 @@
+//! Programs as a gateway starts them: this test starts itself as a CGI program and as a worker, and finds out from
+//! outside what it does. It must not call a runner in its own process.
+//!
+//! It has a `main` of its own, because what a CGI program writes to standard output is its answer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![allow(clippy::print_stdout, reason = "it prints what a test harness prints")]
+
+mod rig;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitCode, Output, Stdio};
+
+use gatebridge_interface::{EXIT_BROKEN, EXIT_NO_CGI, EXIT_NO_SOCKET, Settings, serve_with};
+use gatebridge_scgi::HeaderWriter;
+use rig::fastcgi::{Peer, listener};
+use rig::{questions, variables};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Set when this program is to be the program that is tested.
+const PROGRAM: &str = "GATEBRIDGE_TEST_PROGRAM";
+
+fn main() -> ExitCode {
+    match std::env::var(PROGRAM).as_deref() {
+        Ok("cgi") => return gatebridge_interface::run_cgi(questions()),
+        Ok(_) => return serve_with(questions(), &Settings::default().threads(2)),
+        Err(_) => {}
+    }
+    let tests: [(&str, fn()); 14] = [
+        ("a_small_answer_is_one_write", a_small_answer_is_one_write),
+        ("a_cgi_program_answers", a_cgi_program_answers),
+        ("a_body_is_read_to_its_length_and_no_further", a_body_is_read_to_its_length_and_no_further),
+        ("a_body_may_be_a_file", a_body_may_be_a_file),
+        ("a_program_may_answer_with_a_file", a_program_may_answer_with_a_file),
+        ("lesson_48_head_has_no_body", lesson_48_head_has_no_body),
+        ("hints_go_to_gatebridge_only", hints_go_to_gatebridge_only),
+        ("errors_become_500_or_an_exit_status", errors_become_500_or_an_exit_status),
+        ("a_reader_that_leaves_is_an_abort", a_reader_that_leaves_is_an_abort),
+        ("a_cgi_program_starts_no_thread", a_cgi_program_starts_no_thread),
+        ("wrong_starts_explain_themselves", wrong_starts_explain_themselves),
+        ("a_listening_socket_is_fastcgi", a_listening_socket_is_fastcgi),
+        ("or_scgi_when_the_first_bytes_say_so", or_scgi_when_the_first_bytes_say_so),
+        ("sigterm_ends_a_worker_after_its_requests", sigterm_ends_a_worker_after_its_requests),
+    ];
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    for (name, test) in tests.into_iter().filter(|(name, _)| name.contains(&filter)) {
+        test();
+        println!("test {name} ... ok");
+    }
+    ExitCode::SUCCESS
+}
+
+fn program(way: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env_clear().env(PROGRAM, way).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn cgi(method: &str, path: &str, length: Option<&str>) -> Command {
+    let mut command = program("serve");
+    command.envs(variables(method, path, length));
+    command
+}
+
+fn with_body(mut command: Command, body: &[u8]) -> Output {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // Who does not read its body makes this fail, and that is allowed.
+    let _ = stdin.write_all(body);
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn ask(method: &str, path: &str, body: &[u8]) -> String {
+    let length = body.len().to_string();
+    let output = with_body(cgi(method, path, (!body.is_empty()).then_some(&length)), body);
+    assert!(output.status.success(), "{}: {}", output.status, text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn a_small_answer_is_one_write() {
+    // A pair of datagram sockets keeps writes apart.
+    let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let mut child = cgi("GET", "/hello", None).stdout(OwnedFd::from(theirs)).spawn().unwrap();
+    let mut buffer = [0; 4096];
+    ours.set_read_timeout(Some(rig::DEADLINE)).unwrap();
+    let count = ours.recv(&mut buffer).unwrap();
+    let whole = "Status: 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 6\r\n\r\nhello\n";
+    assert_eq!(text(&buffer[..count]), whole);
+    assert!(child.wait().unwrap().success());
+    ours.set_nonblocking(true).unwrap();
+    assert!(ours.recv(&mut buffer).is_err(), "there was a second write");
+}
+
+fn a_cgi_program_answers() {
+    assert!(ask("POST", "/echo", b"one two three").ends_with("\r\n\r\none two three"));
+    assert!(ask("GET", "/environ", b"").contains("\nPATH_INFO=/environ\n"));
+    assert_eq!(ask("GET", "/empty", b""), "Status: 204 No Content\r\nx-note: nothing\r\n\r\n");
+    assert!(ask("GET", "/restart", b"").starts_with("Status: 503 "));
+    assert_eq!(rig::body(ask("GET", "/big/1234567", b"").as_bytes()).len(), 1_234_567);
+    let explicit = program("cgi").envs(variables("GET", "/hello", None)).output().unwrap();
+    assert!(text(&explicit.stdout).ends_with("hello\n"));
+}
+
+fn a_body_is_read_to_its_length_and_no_further() {
+    let longer = with_body(cgi("POST", "/count", Some("5")), b"12345 and what does not belong to it");
+    assert!(text(&longer.stdout).ends_with("5 of Some(5)\n"), "{}", text(&longer.stdout));
+    let none = with_body(cgi("POST", "/count", None), b"nothing announced this");
+    assert!(text(&none.stdout).ends_with("0 of Some(0)\n"), "{}", text(&none.stdout));
+    // The pipe stays open: whoever waited for its end would wait for ever.
+    let mut child = cgi("POST", "/count", Some("3")).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"abc").unwrap();
+    assert!(child.wait().unwrap().success());
+    drop(stdin);
+    let cut = with_body(cgi("POST", "/count", Some("50")), b"cut");
+    assert!(text(&cut.stdout).starts_with("Status: 500 "), "{}", text(&cut.stdout));
+    assert!(text(&cut.stderr).contains("3 of 50 bytes"), "{}", text(&cut.stderr));
+}
+
+fn a_body_may_be_a_file() {
+    let path = std::env::temp_dir().join(format!("gi-{}-upload", std::process::id()));
+    std::fs::write(&path, "uploaded").unwrap();
+    let output = cgi("POST", "/upload-file", Some("8")).stdin(File::open(&path).unwrap()).output().unwrap();
+    assert!(text(&output.stdout).ends_with("a file: uploaded"), "{}", text(&output.stdout));
+    std::fs::remove_file(path).unwrap();
+    assert!(ask("POST", "/upload-file", b"uploaded").ends_with("no file"));
+}
+
+fn a_program_may_answer_with_a_file() {
+    let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let output = cgi("GET", "/file", None).output().unwrap();
+    assert!(text(&output.stdout[..200]).contains(&format!("content-length: {}\r\n", file.len())));
+    assert!(rig::body(&output.stdout) == file, "the file is another one");
+}
+
+fn lesson_48_head_has_no_body() {
+    assert!(ask("HEAD", "/hello", b"").ends_with("content-length: 6\r\n\r\n"));
+    assert!(ask("HEAD", "/file", b"").ends_with("\r\n\r\n"));
+    assert!(ask("HEAD", "/big/1000000", b"").ends_with("content-length: 1000000\r\n\r\n"));
+}
+
+fn hints_go_to_gatebridge_only() {
+    let hinted = ask("GET", "/hints", b"");
+    assert!(
+        hinted.starts_with(
+            "Status: 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\nStatus: 200 OK\r\n"
+        )
+    );
+    for (name, value) in [("SERVER_SOFTWARE", "nginx/1.22"), ("SERVER_PROTOCOL", "HTTP/1.0")] {
+        let output = cgi("GET", "/hints", None).env(name, value).output().unwrap();
+        assert!(text(&output.stdout).starts_with("Status: 200 OK\r\n"), "{name}: {}", text(&output.stdout));
+        assert!(text(&output.stdout).ends_with("hints: false\n"));
+    }
+}
+
+fn errors_become_500_or_an_exit_status() {
+    for path in ["/fail", "/fail-held", "/panic", "/no-type"] {
+        let output = cgi("GET", path, None).output().unwrap();
+        assert!(text(&output.stdout).starts_with("Status: 500 "), "{path}: {}", text(&output.stdout));
+        assert!(output.status.success(), "{path}: the answer is whole");
+        assert!(
+            text(&output.stderr).contains("GET /questions: the application failed: "),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+    let late = cgi("GET", "/fail-late", None).output().unwrap();
+    assert_eq!(late.status.code(), Some(EXIT_BROKEN.into()), "lesson 12");
+    assert!(
+        text(&late.stdout).ends_with("this has left") && text(&late.stderr).contains("no luck in the end")
+    );
+    let complaint = cgi("GET", "/complain", None).output().unwrap();
+    assert_eq!(text(&complaint.stderr), "the cellar is wet\n");
+}
+
+fn a_reader_that_leaves_is_an_abort() {
+    let mut child = cgi("GET", "/until-aborted", None).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    let mut child = cgi("GET", "/big/100000000", None).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "", "nobody made a mistake");
+}
+
+fn a_cgi_program_starts_no_thread() {
+    let mut child = cgi("POST", "/first-byte", Some("2")).stdin(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    stdin.write_all(b"1").unwrap();
+    stdout.read_exact(&mut [0; 1]).unwrap();
+    let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().count();
+    assert_eq!(threads, 1);
+    stdin.write_all(b"2").unwrap();
+    stdout.read_to_end(&mut Vec::new()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+fn wrong_starts_explain_themselves() {
+    let output = program("serve").output().unwrap();
+    assert_eq!(output.status.code(), Some(EXIT_NO_SOCKET.into()));
+    let said = text(&output.stderr);
+    assert!(said.contains("CGI") && said.contains("FastCGI") && said.contains("gatebridge serve"), "{said}");
+    let output = program("cgi").output().unwrap();
+    assert_eq!(output.status.code(), Some(EXIT_NO_CGI.into()));
+    assert!(text(&output.stderr).contains("REQUEST_METHOD"), "{}", text(&output.stderr));
+}
+
+struct Running(Child, std::path::PathBuf);
+
+impl Running {
+    fn start() -> Self {
+        let (path, listener) = listener();
+        let child = program("serve").stdin(OwnedFd::from(listener)).spawn().unwrap();
+        Self(child, path)
+    }
+
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(&self.1).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        let _ = std::fs::remove_file(&self.1);
+    }
+}
+
+fn a_listening_socket_is_fastcgi() {
+    let mut worker = Running::start();
+    // Who says nothing, and who leaves, keeps nobody up.
+    let mute = worker.connect();
+    drop(worker.connect());
+    let mut peer = Peer::new(worker.connect());
+    assert_eq!(peer.ask("GET", "/hello", b"").body(), b"hello\n");
+    let mut mute = Peer::new(mute);
+    assert_eq!(mute.ask("GET", "/hello", b"").body(), b"hello\n");
+    worker.signal(Signal::TERM);
+    assert!(worker.0.wait().unwrap().success());
+}
+
+fn or_scgi_when_the_first_bytes_say_so() {
+    let mut worker = Running::start();
+    for _ in 0..2 {
+        let mut headers = HeaderWriter::new();
+        headers.append(b"CONTENT_LENGTH", b"0");
+        for (name, value) in variables("GET", "/hello", None) {
+            headers.append(name.as_bytes(), value.as_bytes());
+        }
+        let mut stream = worker.connect();
+        stream.write_all(&headers.finish().unwrap()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("\r\n\r\nhello\n"), "{answer}");
+    }
+    worker.signal(Signal::INT);
+    assert!(worker.0.wait().unwrap().success());
+}
+
+fn sigterm_ends_a_worker_after_its_requests() {
+    let mut worker = Running::start();
+    let mut peer = Peer::new(worker.connect());
+    let id = peer.begin(gatebridge_fastcgi::Role::Responder, "POST", "/first-byte", Some("2"));
+    peer.stdin(id, b"1");
+    while peer.reply(id).body() != b"1\n" {
+        assert!(peer.read(), "closed");
+    }
+    worker.signal(Signal::TERM);
+    peer.stdin(id, b"2");
+    peer.end_stdin(id);
+    assert!(peer.finish(id).ended.is_some());
+    assert!(worker.0.wait().unwrap().success());
+
+    // A second signal does not wait.
+    let mut worker = Running::start();
+    let mut peer = Peer::new(worker.connect());
+    let id = peer.begin(gatebridge_fastcgi::Role::Responder, "POST", "/first-byte", Some("2"));
+    peer.stdin(id, b"1");
+    while peer.reply(id).body() != b"1\n" {
+        assert!(peer.read(), "closed");
+    }
+    worker.signal(Signal::TERM);
+    // The first one has been understood when new requests are refused.
+    loop {
+        let refused = peer.begin(gatebridge_fastcgi::Role::Responder, "GET", "/hello", None);
+        peer.end_stdin(refused);
+        if peer.finish(refused).stdout.is_empty() {
+            break;
+        }
+    }
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.0.wait().unwrap().code(), Some(gatebridge_interface::EXIT_IMPATIENT.into()));
+}
