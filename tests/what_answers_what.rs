@@ -8,34 +8,12 @@ mod common;
 
 use std::process::Command;
 
+use common::told::{assert_busy, assert_get, assert_told};
 use common::{
-    Answer, Back, Backs, Client, EVERY_BACK, Ended, Folder, Gateway, Record, Setup, eventually, fixture,
-    noise, process, program,
+    Back, Backs, Client, EVERY_BACK, Ended, Folder, Gateway, Record, Setup, eventually, fixture, noise,
+    process, program,
 };
 use rustix::process::{Pid, Resource, Rlimit, getuid, prlimit};
-
-/// Fails unless a failure is told as it should: the page says the status and an id and no more, and under that id the
-/// log says `parts`.
-#[track_caller]
-fn assert_told(gateway: &Gateway, answer: Answer, status: u16, parts: &[&str]) -> Answer {
-    let answer = answer.expect(status);
-    let page = answer.text();
-    let id = page.split("<code>").nth(1).and_then(|rest| rest.split("</code>").next());
-    let id = id.unwrap_or_else(|| panic!("no id on the page:\n{page}"));
-    if !parts.is_empty() {
-        let line = gateway.stderr.wait_for(&format!("id=\"{id}\""));
-        for part in parts {
-            assert!(line.contains(part), "no {part:?} in {line}");
-        }
-    }
-    assert!(!page.contains("fixtures") && !page.contains("/tmp"), "the page tells too much:\n{page}");
-    answer
-}
-
-#[track_caller]
-fn assert_get(gateway: &Gateway, path: &str, status: u16, parts: &[&str]) -> Answer {
-    assert_told(gateway, gateway.get(path), status, parts)
-}
 
 /// The scripts that misbehave, with more lines in the route and before it.
 fn scripts(route: &str, before: &str) -> (Folder, Gateway) {
@@ -254,13 +232,6 @@ fn lesson_21_a_script_that_is_being_written_is_tried_again_and_500_only_if_it_st
 }
 
 // ---- "no process slot, EAGAIN, ENOMEM" of the last row of 503: with Retry-After
-
-#[track_caller]
-fn assert_busy(gateway: &Gateway, answer: Answer, parts: &[&str]) {
-    let answer = assert_told(gateway, answer, 503, parts);
-    let seconds: u32 = answer.field("retry-after").unwrap().parse().unwrap();
-    assert!((1..=60).contains(&seconds), "{seconds}");
-}
 
 #[test]
 fn lesson_22_no_descriptor_left_is_503_with_retry_after_and_passes() {

@@ -10,6 +10,7 @@
 //! | [`lines`] | the lines that a process writes, to wait for |
 //! | [`record`] | what a fixture saw, as a stream of events; and a gate where one waits |
 //! | [`process`] | `/proc`: descendants, descriptors, memory, the end of a process |
+//! | [`told`] | how a failure must be told, on its page and in the log |
 //! | [`peer`] | other programs in the foreground: workers, nginx, php-fpm, Git |
 //!
 //! Nothing here sleeps for a fixed time: a test waits for an event, and fails when [`DEADLINE`] is over.
@@ -26,6 +27,7 @@ pub mod lines;
 pub mod peer;
 pub mod process;
 pub mod record;
+pub mod told;
 
 pub use backs::{Back, Backs, EVERY_BACK, EVERY_WORKER, Setup};
 pub use client::{Answer, Client, Ended, Head};
