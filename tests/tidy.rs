@@ -30,9 +30,10 @@ const LONG_FILES: [(&str, &str); 0] = [];
 /// The most lines of a function.
 const MAX_FUNCTION_LINES: usize = 70;
 /// Functions that are longer, and why.
-const LONG_FUNCTIONS: [(&str, &str, &str); 2] = [
+const LONG_FUNCTIONS: [(&str, &str, &str); 3] = [
     ("protocols/fastcgi/tests/conversations.rs", "servers_understand_requests", "one table of dialogues"),
     ("protocols/fastcgi/tests/conversations.rs", "clients_understand_answers", "one table of dialogues"),
+    ("protocols/interface/tests/rig/mod.rs", "answer", "one table of questions and what is done"),
 ];
 
 /// Where unsafe code may stand: calls to the system that have no safe wrapper.
@@ -124,6 +125,10 @@ fn protocols_do_not_know_one_another_nor_the_runtime() {
     let protocols = ["cgi", "fastcgi", "http1", "scgi"];
     for file in files(".rs").iter().filter(|file| file.path.starts_with("protocols/")) {
         let own = file.path.split('/').nth(1).unwrap();
+        // One floor above the codecs stands the crate for those who write programs.
+        if own == "interface" {
+            continue;
+        }
         let code = file.code();
         for other in protocols.iter().filter(|other| **other != own) {
             if code.contains(&format!("gatebridge_{other}")) {
