@@ -45,5 +45,6 @@ fn rfc_9110_15_5_6_a_405_says_what_is_allowed() {
     for (path, allowed) in [("/read", "GET, HEAD"), ("/a.txt", "GET, HEAD")] {
         let answer = gateway.ask("DELETE", path, &[], b"").expect(405);
         assert_eq!(answer.field("allow"), Some(allowed), "{path}");
+        gateway.wait_for_line("the route takes only GET, HEAD");
     }
 }

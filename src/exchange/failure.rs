@@ -29,7 +29,7 @@ pub enum FailureKind {
     NotFound,
     /// It is there but may not be run or read. 403.
     Forbidden,
-    /// The route does not allow this method. 405.
+    /// The route does not allow this method. 405. The detail is the list of those that it does allow: `GET, HEAD`.
     MethodNotAllowed,
     /// The request body is longer than the route allows. 413.
     BodyTooLarge,
@@ -119,7 +119,10 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.detail)
+        match self.kind {
+            FailureKind::MethodNotAllowed => write!(f, "the route takes only {}", self.detail),
+            _ => f.write_str(&self.detail),
+        }
     }
 }
 

@@ -55,10 +55,7 @@ pub fn explain(config: &Config, mut environ: Environ) -> anyhow::Result<Explanat
         .as_ref()
         .is_some_and(|allowed| !allowed.iter().any(|name| *name == *environ.method.as_str()));
     explanation.failure = if method_is_refused {
-        let detail = format!(
-            "the route takes only {}",
-            route.methods.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
-        );
+        let detail = route.methods.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
         Some(Failure::new(FailureKind::MethodNotAllowed, detail))
     } else {
         failed
