@@ -227,3 +227,138 @@ fn lines(head: &Head) -> Vec<u8> {
     lines.extend_from_slice(b"\r\n\r\n");
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use bytes::Bytes;
+    use gatebridge_cgi::{Event, ScriptLimits, ScriptReader};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::answer::StartResponse;
+
+    /// Keeps what is sent, one entry for each write.
+    #[derive(Debug, Default)]
+    struct Kept(Vec<Vec<u8>>);
+
+    impl Carrier for Kept {
+        fn send(&mut self, slices: [&[u8]; 3]) -> io::Result<()> {
+            self.0.push(slices.concat());
+            Ok(())
+        }
+
+        fn finish(&mut self, slices: [&[u8]; 3]) -> io::Result<()> {
+            self.send(slices)
+        }
+
+        fn errors(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn is_aborted(&self) -> bool {
+            false
+        }
+    }
+
+    fn facts(is_head: bool) -> Facts {
+        Facts { is_head, takes_hints: true }
+    }
+
+    /// What the gateway's reader makes of the output, cut into pieces of that size.
+    fn read(output: &[u8], cut: usize) -> (u16, Option<u64>, Vec<u8>, usize) {
+        let mut reader = ScriptReader::new(ScriptLimits::default(), gatebridge_cgi::Facts::default());
+        let (mut status, mut length, mut body, mut hints) = (0, None, Vec::new(), 0);
+        let mut pieces = output.chunks(cut);
+        loop {
+            match reader.next_event().unwrap() {
+                Event::NeedData => match pieces.next() {
+                    Some(piece) => reader.receive(Bytes::copy_from_slice(piece)),
+                    None => reader.receive_end(),
+                },
+                Event::Informational(_) => hints += 1,
+                Event::Response(response) => {
+                    (status, length) = (response.head.status.as_u16(), response.head.content_length);
+                }
+                Event::Body(bytes) => body.extend_from_slice(&bytes),
+                Event::End => return (status, length, body, hints),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_an_application_writes_is_what_a_gateway_reads(
+            pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..20_000), any::<bool>()), 0..6),
+            status in 200_u16..600,
+            hints in 0_usize..3,
+            cut in 1_usize..30_000,
+        ) {
+            prop_assume!(!matches!(status, 204 | 304));
+            let mut outlet = ScriptOutlet::new(Kept::default(), facts(false));
+            let mut start = StartResponse::new(&mut outlet);
+            for _ in 0..hints {
+                start.early_hints([("Link", "</a>; rel=preload")]).unwrap();
+            }
+            let mut body = start.start(status, [("Content-Type", "application/octet-stream")]).unwrap();
+            let mut all = Vec::new();
+            for (piece, flushes) in &pieces {
+                body.write_all(piece).unwrap();
+                all.extend_from_slice(piece);
+                if *flushes {
+                    body.flush().unwrap();
+                }
+            }
+            let _answered = body.end().unwrap();
+            let writes = &outlet.carrier.0;
+            let read = read(&writes.concat(), cut);
+            prop_assert_eq!((read.0, &read.2, read.3), (status, &all, hints));
+            prop_assert!(read.1.is_none_or(|length| length == all.len() as u64));
+            let is_small = all.len() <= HELD_BYTES && !pieces.iter().any(|(_, flushes)| *flushes);
+            if is_small {
+                prop_assert_eq!((writes.len(), read.1), (hints + 1, Some(all.len() as u64)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_answer_reads_the_same_at_every_cut() {
+        let mut outlet = ScriptOutlet::new(Kept::default(), facts(false));
+        let mut start = StartResponse::new(&mut outlet);
+        start.early_hints([("Link", "</a>; rel=preload")]).unwrap();
+        let _answered = start.answer(404, [("Content-Type", "text/plain")], "not here\n").unwrap();
+        let output = outlet.carrier.0.concat();
+        for cut in 1..=output.len() {
+            assert_eq!(read(&output, cut), (404, Some(9), b"not here\n".to_vec(), 1), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn lesson_11_a_length_is_kept_without_lint_too() {
+        let text = [("Content-Type", "text/plain"), ("Content-Length", "3")];
+        for (body, told) in
+            [("four", "4 bytes of body, but Content-Length is 3"), ("to", "ended after 2 bytes")]
+        {
+            let mut outlet = ScriptOutlet::new(Kept::default(), facts(false));
+            let error = StartResponse::new(&mut outlet).answer(200, text, body).unwrap_err();
+            assert!(error.to_string().contains(told), "{error}");
+            assert_eq!(outlet.progress(), Progress::Held, "nothing wrong has left");
+        }
+    }
+
+    #[test]
+    fn lesson_48_head_says_what_get_would_and_nothing_else() {
+        for (text, expected) in [("body", "content-length: 4\r\n\r\n"), ("", "text/plain\r\n\r\n")] {
+            let mut outlet = ScriptOutlet::new(Kept::default(), facts(true));
+            let mut body =
+                StartResponse::new(&mut outlet).start(200, [("Content-Type", "text/plain")]).unwrap();
+            body.write_all(text.as_bytes()).unwrap();
+            let _answered = body.end().unwrap();
+            let output = String::from_utf8(outlet.carrier.0.concat()).unwrap();
+            assert!(output.ends_with(expected), "{output}");
+        }
+    }
+}

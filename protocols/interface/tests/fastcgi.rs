@@ -422,3 +422,16 @@ fn told_to_stop_it_finishes_what_is_in_flight() {
     worker.wait();
     assert!(!peer.read(), "the connection outlives the worker");
 }
+
+#[test]
+fn a_request_that_never_comes_whole_does_not_keep_a_worker() {
+    let mut worker = Worker::new(settings(1));
+    let mut peer = worker.connect();
+    peer.write(&[1, 1, 0, 7, 0, 8, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]);
+    // What comes later on the same connection has been read, so the first one has been, too.
+    let mut out = Vec::new();
+    peer.client.send_get_values(&[MAX_REQS], &mut out).unwrap();
+    peer.write(&out);
+    std::io::Read::read_exact(&mut peer.stream, &mut [0; 8]).unwrap();
+    worker.end();
+}

@@ -111,6 +111,15 @@ impl Connection {
         self.codec().abort_all(cut);
     }
 
+    /// Refuses the requests whose variables have not all come: a peer that never completes them does not keep a worker
+    /// that was told to stop.
+    pub(super) fn refuse_begun(&self) {
+        let mut codec = self.codec();
+        for (id, _) in std::mem::take(&mut codec.begun) {
+            codec.refuse(id);
+        }
+    }
+
     /// Whether a request is in progress.
     pub(super) fn is_busy(&self) -> bool {
         self.codec().server.requests_in_progress() > 0

@@ -211,6 +211,10 @@ impl<'a> Reactor<'a> {
             if peer.is_gone {
                 return false;
             }
+            if draining {
+                peer.connection.refuse_begun();
+                peer.connection.say();
+            }
             if draining || !peer.is_open {
                 // Before the question, so that a request that ends after it wakes us.
                 peer.connection.watch();
