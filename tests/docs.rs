@@ -87,6 +87,12 @@ fn conformance_names_files_and_tests_that_exist() {
         if (end..rules).contains(&at) {
             continue;
         }
+        if at > rules && !line.starts_with("| | ") && !line.trim_end().ends_with("` |") {
+            found.push(format!(
+                "docs/conformance.md:{}: a rule without a test: write one and name it",
+                index + 1
+            ));
+        }
         // The requirement itself may quote what it likes.
         let checked = if at < rules { 2 } else { 1 };
         for name in
