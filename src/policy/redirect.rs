@@ -76,6 +76,8 @@ fn redirected(redirect: LocalRedirect) -> Result<Environ, Failure> {
     environ.script_filename = None;
     environ.document_root = None;
     environ.variables.clear();
+    // The next route decides for itself.
+    environ.pass_authorization = true;
     // The body was for the first program, and with it go the fields that describe it (RFC 9110 8).
     environ.content_length = None;
     environ.content_type = None;
@@ -96,4 +98,88 @@ fn bad_target(target: &Bytes, error: &PathError) -> Failure {
             target.escape_debug()
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::testing::{Recorded, request};
+    use http::{HeaderValue, StatusCode};
+    use std::sync::Mutex;
+
+    /// Redirects `/N` to `/N-1`, `/to?TARGET` to TARGET, and answers all else; keeps what it was asked.
+    #[derive(Default)]
+    struct Counting(Mutex<Vec<(Environ, Option<u64>)>>);
+
+    impl Application for std::sync::Arc<Counting> {
+        fn call(&self, request: Request) -> Answer<'_> {
+            let mut environ = request.environ;
+            self.0.lock().unwrap().push((environ.clone(), request.body.length()));
+            let path = String::from_utf8(environ.path_info.to_vec()).unwrap();
+            let target = match path[1..].parse::<u32>() {
+                Ok(0) => None,
+                Ok(left) => Some(Bytes::from(format!("/{}?left={left}", left - 1))),
+                Err(_) => (path == "/to").then(|| environ.query_string.clone()),
+            };
+            // As the routes and a back leave it.
+            (environ.script_name, environ.path_info) = (environ.path_info, Bytes::new());
+            environ.script_filename = Some("/srv/script".into());
+            let mut response = Response::new(StatusCode::OK, Body::Empty);
+            response.local_redirect = target.map(|target| Box::new(LocalRedirect { target, environ }));
+            Box::pin(async { Ok(response) })
+        }
+    }
+
+    /// The outcome, and every environ that was asked with.
+    async fn follow(method: Method, target: &str) -> (Result<StatusCode, FailureKind>, Vec<Environ>) {
+        let counting = std::sync::Arc::new(Counting::default());
+        let sink = Recorded::new();
+        let mut request = request(target, &sink);
+        request.environ.method = method;
+        request.environ.content_length = Some(4);
+        request.environ.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        request.environ.headers.insert(header::HOST, HeaderValue::from_static("here.example"));
+        request.body = Body::from("body");
+        let outcome = Redirect::new(std::sync::Arc::clone(&counting)).call(request).await;
+        let asked = std::mem::take(&mut *counting.0.lock().unwrap());
+        assert!(asked.iter().skip(1).all(|(_, length)| *length == Some(0)), "the body was for the first");
+        let outcome = outcome.map(|response| response.status).map_err(|failure| failure.kind);
+        (outcome, asked.into_iter().map(|(environ, _)| environ).collect())
+    }
+
+    #[tokio::test]
+    async fn lesson_35_ten_local_redirects_are_followed_and_the_eleventh_is_a_loop() {
+        let (outcome, asked) = follow(Method::GET, "/10").await;
+        assert_eq!((outcome, asked.len()), (Ok(StatusCode::OK), 11));
+        let (outcome, asked) = follow(Method::GET, "/11").await;
+        assert_eq!((outcome, asked.len()), (Err(FailureKind::RedirectLoop), 11));
+    }
+
+    #[tokio::test]
+    async fn lesson_35_the_next_request_is_a_get_without_a_body_at_the_same_host() {
+        let (_, asked) = follow(Method::POST, "/2?first=1").await;
+        let next = &asked[1];
+        assert_eq!((&next.method, &next.path_info[..]), (&Method::GET, &b"/1"[..]));
+        assert_eq!((&next.query_string[..], &next.request_uri[..]), (&b"left=2"[..], &b"/1?left=2"[..]));
+        assert_eq!((&next.script_name[..], &next.script_filename), (&b""[..], &None));
+        assert_eq!((next.content_length, next.headers.contains_key(header::CONTENT_TYPE)), (None, false));
+        assert_eq!(next.headers[header::HOST], "here.example");
+        let from = asked[2].redirect.as_ref().unwrap();
+        assert_eq!(
+            (&from.url[..], &from.query_string[..]),
+            (&b"/2"[..], &b"first=1"[..]),
+            "the first, not the last"
+        );
+        assert_eq!(from.request_method, Method::POST);
+        let (_, asked) = follow(Method::HEAD, "/1").await;
+        assert_eq!(asked[1].method, Method::HEAD);
+    }
+
+    #[tokio::test]
+    async fn a_target_that_is_no_path_is_the_programs_mistake() {
+        for target in ["/to?/../up", "/to?/%00", "/to?/%zz"] {
+            let (outcome, asked) = follow(Method::GET, target).await;
+            assert_eq!((outcome, asked.len()), (Err(FailureKind::BadOutput), 1), "{target}");
+        }
+    }
 }
