@@ -3,12 +3,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use tracing::{error, warn};
 
 use super::line;
@@ -47,12 +50,20 @@ pub enum Format {
     Json,
 }
 
-/// The access log's entrance; dropping the last handle writes what waits and ends the writer.
+/// The access log's entrance; once the last handle is dropped, the writer writes what waits and ends.
 #[derive(Debug)]
 pub struct AccessLog {
-    messages: Option<SyncSender<Message>>,
-    lost: Arc<AtomicU64>,
-    writer: Option<JoinHandle<()>>,
+    messages: SyncSender<Message>,
+    missed: Arc<Missed>,
+    /// Hung up by the writer's end.
+    ended: Mutex<Option<Receiver<()>>>,
+}
+
+/// What the writer could not be told by a message, because too many waited.
+#[derive(Debug, Default)]
+struct Missed {
+    records: AtomicU64,
+    reopen: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -69,38 +80,40 @@ impl AccessLog {
     /// The file cannot be opened for appending, or the thread cannot be started; the message names the file.
     pub fn start(settings: AccessSettings) -> io::Result<Self> {
         let output = open(&settings.destination)?;
-        let lost = Arc::new(AtomicU64::new(0));
+        let missed = Arc::new(Missed::default());
         let (messages, inbox) = sync_channel(MAX_WAITING_RECORDS);
-        let mut writer = Writer { settings, output, lost: Arc::clone(&lost), batch: String::new() };
-        let writer =
-            std::thread::Builder::new().name("access-log".into()).spawn(move || writer.run(&inbox))?;
-        Ok(Self { messages: Some(messages), lost, writer: Some(writer) })
+        let (ending, ended) = sync_channel(0);
+        let mut writer = Writer { settings, output, missed: Arc::clone(&missed), batch: String::new() };
+        std::thread::Builder::new().name("access-log".into()).spawn(move || {
+            let _ending: SyncSender<()> = ending;
+            writer.run(&inbox);
+        })?;
+        Ok(Self { messages, missed, ended: Mutex::new(Some(ended)) })
     }
 
     /// Closes the file and opens it anew by its name, after what waits has been written: for log rotation.
     pub fn reopen(&self) {
-        if let Some(messages) = &self.messages {
-            // An error means that the writer has ended, which it does not before the last handle is dropped.
-            let _ = messages.send(Message::Reopen);
+        if self.messages.try_send(Message::Reopen).is_err() {
+            self.missed.reopen.store(true, Ordering::Release);
         }
+    }
+
+    /// Drops this handle, which must be the last, and waits until everything is written. Blocks for at most `patience`:
+    /// whoever reads a pipe may have stopped, and must not keep the gateway from ending.
+    ///
+    /// Whether all is written.
+    #[must_use]
+    pub fn close(self: Arc<Self>, patience: Duration) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(self);
+        ended.is_some_and(|ended| ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected))
     }
 }
 
 impl RecordSink for AccessLog {
     fn finish(&self, record: Record) {
-        let Some(messages) = &self.messages else { return };
-        if let Err(TrySendError::Full(_)) = messages.try_send(Message::Record(Box::new(record))) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for AccessLog {
-    fn drop(&mut self) {
-        self.messages = None;
-        if let Some(writer) = self.writer.take() {
-            // Only a panic of the writer is an error here, and it has told of itself.
-            let _ = writer.join();
+        if self.messages.try_send(Message::Record(Box::new(record))).is_err() {
+            self.missed.records.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -108,7 +121,7 @@ impl Drop for AccessLog {
 struct Writer {
     settings: AccessSettings,
     output: Box<dyn Write + Send>,
-    lost: Arc<AtomicU64>,
+    missed: Arc<Missed>,
     batch: String,
 }
 
@@ -133,11 +146,15 @@ impl Writer {
             },
             Message::Reopen => {
                 self.write();
-                match open(&self.settings.destination) {
-                    Ok(output) => self.output = output,
-                    Err(error) => error!(%error, "the access log goes on in the old file"),
-                }
+                self.reopen();
             }
+        }
+    }
+
+    fn reopen(&mut self) {
+        match open(&self.settings.destination) {
+            Ok(output) => self.output = output,
+            Err(error) => error!(%error, "the access log goes on in the old file"),
         }
     }
 
@@ -146,9 +163,12 @@ impl Writer {
             error!(%error, "lines of the access log are lost");
         }
         self.batch.clear();
-        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let lost = self.missed.records.swap(0, Ordering::Relaxed);
         if lost > 0 {
             warn!(lost, "the access log could not keep up; so many records are not in it");
+        }
+        if self.missed.reopen.swap(false, Ordering::Acquire) {
+            self.reopen();
         }
     }
 }
@@ -157,15 +177,29 @@ fn open(destination: &Destination) -> io::Result<Box<dyn Write + Send>> {
     match destination {
         Destination::Stdout => Ok(Box::new(io::stdout())),
         Destination::File(path) => {
-            let file: File = OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("cannot open the access log {}: {error}", path.display()),
-                )
+            let file = open_file(path).map_err(|error| {
+                let hint = match error.raw_os_error() {
+                    Some(code) if code == Errno::NXIO.raw_os_error() => {
+                        "; it is a named pipe that nobody reads: start its reader first"
+                    }
+                    _ => "",
+                };
+                let text = format!("cannot open the access log {}: {error}{hint}", path.display());
+                io::Error::new(error.kind(), text)
             })?;
             Ok(Box::new(file))
         }
     }
+}
+
+/// Opens a file for appending. To open a named pipe would wait for its reader, so that is done without waiting and fails if
+/// there is none; to write to it may wait again, for only the writer does.
+fn open_file(path: &Path) -> io::Result<File> {
+    let dont_wait = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().append(true).create(true).custom_flags(dont_wait).open(path)?;
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -173,23 +207,26 @@ mod tests {
     use super::*;
     use crate::exchange::testing;
 
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn start(path: &Path) -> io::Result<AccessLog> {
+        let destination = Destination::File(path.to_owned());
+        AccessLog::start(AccessSettings { destination, format: Format::Combined })
+    }
+
     #[test]
     fn records_are_in_the_file_when_the_log_is_dropped_and_a_reopen_starts_a_new_one() {
         let folder = std::env::temp_dir().join(format!("gatebridge-access-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("access.log");
-        let log = AccessLog::start(AccessSettings {
-            destination: Destination::File(path.clone()),
-            format: Format::Combined,
-        })
-        .unwrap();
+        let log = Arc::new(start(&path).unwrap());
         log.finish(testing::record("/before"));
         // Records before the reopen are written to the old file, which keeps its new name.
         let moved = folder.join("access.log.1");
         std::fs::rename(&path, &moved).unwrap();
         log.reopen();
         log.finish(testing::record("/after"));
-        drop(log);
+        assert!(log.close(PATIENCE));
         assert!(std::fs::read_to_string(&moved).unwrap().contains("/before"));
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("/after") && !text.contains("/before"));
@@ -198,10 +235,30 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {
-        let settings = AccessSettings {
-            destination: Destination::File("/nowhere/at/all.log".into()),
-            format: Format::Json,
-        };
-        assert!(AccessLog::start(settings).unwrap_err().to_string().contains("/nowhere/at/all.log"));
+        let error = start(Path::new("/nowhere/at/all.log")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/at/all.log"), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_refused_and_one_that_is_read_no_more_keeps_nobody() {
+        let path = std::env::temp_dir().join(format!("gatebridge-access-pipe-{}", std::process::id()));
+        let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, mode, 0).unwrap();
+        let error = start(&path).unwrap_err();
+        assert!(error.to_string().contains("nobody reads"), "{error}");
+
+        let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let log = Arc::new(start(&path).unwrap());
+        // Far more than a pipe and the inbox hold.
+        for _ in 0..2 * MAX_WAITING_RECORDS {
+            log.finish(testing::record("/"));
+        }
+        assert!(log.missed.records.load(Ordering::Relaxed) > 0, "records are lost and counted");
+        log.reopen();
+        assert!(
+            !log.close(Duration::from_millis(1)),
+            "the writer waits for the pipe, and nobody for the writer"
+        );
+        std::fs::remove_file(&path).unwrap();
     }
 }

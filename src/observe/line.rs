@@ -113,7 +113,7 @@ struct JsonLine {
 
 impl From<&Record> for JsonLine {
     fn from(record: &Record) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let text = harmless;
         let ended = record.usage.as_ref().map(|usage| usage.ended);
         Self {
             time: IsoTime(record.at).to_string(),
@@ -151,6 +151,13 @@ impl From<&Record> for JsonLine {
             peak_memory: record.usage.as_ref().map(|usage| usage.peak_memory_bytes),
         }
     }
+}
+
+/// Text from outside for JSON, which escapes the control characters below a space itself; DEL and those of the upper half, which
+/// some terminals obey too, are replaced like bytes that are no text (lesson 27).
+fn harmless(bytes: &[u8]) -> String {
+    let replaced = |c: char| if matches!(c, '\u{7f}'..='\u{9f}') { char::REPLACEMENT_CHARACTER } else { c };
+    String::from_utf8_lossy(bytes).chars().map(replaced).collect()
 }
 
 /// Whole microseconds: more digits would be noise.
@@ -275,6 +282,17 @@ mod tests {
         assert_eq!(value["exit_status"], 3);
         assert_eq!(value["total"], 0.0015);
         assert_eq!(value.get("queue_wait"), None);
+    }
+
+    #[test]
+    fn lesson_27_json_has_no_control_characters_either() {
+        let mut record = record();
+        record.user_agent = Some(HeaderValue::from_bytes("a\u{9b}2Jb\tc\u{e9}".as_bytes()).unwrap());
+        let mut out = String::new();
+        json(&mut out, &record);
+        assert_eq!(out.chars().filter(|c| c.is_control()).collect::<String>(), "\n", "{out:?}");
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(value["user_agent"], "a\u{fffd}2Jb\tc\u{e9}");
     }
 
     #[test]
