@@ -17,7 +17,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tracing::{info, warn};
 
-use crate::config::{AccessFormat, AccessLog as AccessPlace, Config, ListenAddress, Listener, Log};
+use crate::config::{
+    AccessFormat, AccessLog as AccessPlace, Config, ListenAddress, Listener, Log, Route, RouteBack,
+};
 use crate::exchange::RecordSink;
 use crate::front::http::{HttpFront, HttpSettings};
 use crate::io::{self, Drain, Endpoint};
@@ -32,6 +34,10 @@ pub use explanation::{Explanation, explain};
 /// After the cut, so long may the last tasks and processes take to end; they have been told to, so it is only a guard
 /// against a kernel that keeps one of them.
 const CUT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// So long may the access log take to write what waits when all else has ended; a disk does that at once, and a pipe that
+/// nobody reads never.
+const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The running gateway.
 pub struct Gateway {
@@ -101,6 +107,9 @@ impl Gateway {
         for (listener, socket) in config.listeners.iter().zip(sockets) {
             let unchanged = config.server.name == self.config.server.name;
             let kept = old_fronts.iter().position(|front| unchanged && front.listener == *listener);
+            if let Err(error) = socket.set_mode(listener.unix_mode) {
+                warn!(listener = socket.local_name(), %error, "the socket file keeps its old `mode`");
+            }
             self.fronts.push(match kept {
                 Some(at) => {
                     let front = old_fronts.swap_remove(at);
@@ -113,6 +122,7 @@ impl Gateway {
                 }
             });
         }
+        self.retired.retain(|drain| !drain.is_over());
         for front in old_fronts {
             front.drain.begin();
             self.retired.push(front.drain);
@@ -127,7 +137,7 @@ impl Gateway {
     /// The sockets of a configuration's listeners: those that are open already, and new ones for the rest.
     fn sockets_for(&self, config: &Config) -> anyhow::Result<Vec<Arc<io::Listener>>> {
         let open = |listener: &Listener| {
-            let same = self.fronts.iter().find(|front| same_place(&front.listener, listener));
+            let same = self.fronts.iter().find(|front| front.listener.address == listener.address);
             same.map_or_else(|| bind(listener), |front| Ok(Arc::clone(&front.socket)))
         };
         config.listeners.iter().map(open).collect()
@@ -172,11 +182,26 @@ impl Gateway {
             self.pools.stop().await;
             self.spawner.idle().await;
         };
-        let longest = CUT_TIMEOUT + self.pools.longest_stop_grace();
+        let longest = CUT_TIMEOUT + self.pools.longest_stop_grace().max(longest_kill_grace(&self.config));
         if tokio::time::timeout(longest, rest).await.is_err() {
             warn!("something did not end within {longest:?} and is left behind");
         }
+        // Nothing else is left to do that this could keep from being done.
+        if let Some(access) = self.access.take()
+            && !access.close(LOG_TIMEOUT)
+        {
+            warn!("the last lines of the access log could not be written within {LOG_TIMEOUT:?}");
+        }
     }
+}
+
+/// The longest that a CGI process may take from TERM to KILL.
+fn longest_kill_grace(config: &Config) -> Duration {
+    let grace = |route: &Arc<Route>| match &route.back {
+        RouteBack::Cgi(back) => Some(back.kill_grace),
+        _ => None,
+    };
+    config.routes.iter().filter_map(grace).max().unwrap_or_default()
 }
 
 async fn all_ended(drains: &mut [Drain]) {
@@ -196,10 +221,6 @@ fn open_front(config: &Config, listener: &Listener, socket: Arc<io::Listener>, l
     let front = HttpFront::new(Arc::clone(&socket), settings, Arc::clone(&live) as _);
     tokio::spawn(front.serve(drain.watch()));
     Front { listener: listener.clone(), socket, live, drain }
-}
-
-fn same_place(one: &Listener, other: &Listener) -> bool {
-    one.address == other.address && one.unix_mode == other.unix_mode
 }
 
 fn bind(listener: &Listener) -> anyhow::Result<Arc<io::Listener>> {

@@ -52,6 +52,12 @@ impl Drain {
         self.phase.send_replace(Phase::Cut);
     }
 
+    /// Whether every watch has been dropped.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.phase.receiver_count() == 0
+    }
+
     /// Waits until every watch has been dropped. May be cancelled and called again.
     pub async fn ended(&mut self) {
         // Our own sender would keep the channel open for ever; after this nobody can watch any more, and need not.
@@ -99,7 +105,9 @@ mod tests {
         }
         drain.cut();
         watch.reached(Phase::Cut).await;
+        assert!(!drain.is_over());
         drop(watch);
+        assert!(drain.is_over());
         drain.ended().await;
     }
 }

@@ -4,7 +4,7 @@ use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -48,7 +48,15 @@ pub struct BindError {
 pub struct Listener {
     socket: ListenSocket,
     /// Made by us and so removed by us.
-    path: Option<PathBuf>,
+    file: Option<SocketFile>,
+}
+
+/// The file of a unix socket, told apart from one that somebody else put in its place.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
 }
 
 #[derive(Debug)]
@@ -68,11 +76,11 @@ impl Listener {
     /// [`BindError`] names the endpoint, the reason and what to do.
     pub fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
         let result = match endpoint {
-            Endpoint::Tcp(address) => bind_tcp(*address).map(|socket| Self { socket, path: None }),
+            Endpoint::Tcp(address) => bind_tcp(*address).map(|socket| Self { socket, file: None }),
             Endpoint::Unix { path, mode } => {
-                bind_unix(path, *mode).map(|socket| Self { socket, path: Some(path.clone()) })
+                bind_unix(path, *mode).map(|(socket, file)| Self { socket, file: Some(file) })
             }
-            Endpoint::Inherited(descriptor) => inherit(*descriptor).map(|socket| Self { socket, path: None }),
+            Endpoint::Inherited(descriptor) => inherit(*descriptor).map(|socket| Self { socket, file: None }),
         };
         result.map_err(|reason| BindError {
             endpoint: endpoint.to_string(),
@@ -113,6 +121,20 @@ impl Listener {
         matches!(self.socket, ListenSocket::Unix(_))
     }
 
+    /// Changes the permission bits of a unix socket's file; others have none.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        match &self.file {
+            Some(file) if file.is_there() => {
+                std::fs::set_permissions(&file.path, Permissions::from_mode(mode))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The next connection.
     ///
     /// # Errors
@@ -141,10 +163,21 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            // Best effort: the path may have been taken over by a successor's socket or a tidy administrator.
-            let _ = std::fs::remove_file(path);
+        if let Some(file) = self.file.as_ref().filter(|file| file.is_there()) {
+            // Best effort: a tidy administrator may be quicker.
+            let _ = std::fs::remove_file(&file.path);
         }
+    }
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = std::fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    fn is_there(&self) -> bool {
+        Self::of(&self.path).is_ok_and(|now| (now.device, now.inode) == (self.device, self.inode))
     }
 }
 
@@ -190,14 +223,15 @@ fn bind_tcp(address: SocketAddr) -> io::Result<ListenSocket> {
     Ok(ListenSocket::Tcp(TcpListener::from_std(socket.into())?))
 }
 
-fn bind_unix(path: &Path, mode: u32) -> io::Result<ListenSocket> {
+fn bind_unix(path: &Path, mode: u32) -> io::Result<(ListenSocket, SocketFile)> {
     remove_stale_socket(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.cloexec().nonblocking(), None)?;
     // The permissions are set before the first listen, so that nobody can connect in between.
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
-    Ok(ListenSocket::Unix(UnixListener::from_std(socket.into())?))
+    let file = SocketFile::of(path)?;
+    Ok((ListenSocket::Unix(UnixListener::from_std(socket.into())?), file))
 }
 
 /// A socket file outlives its listener when that was killed; nobody answers there, so it may go.
@@ -209,10 +243,13 @@ fn remove_stale_socket(path: &Path) -> io::Result<()> {
             "there is a file of that name that is no socket",
         ));
     }
-    match std::os::unix::net::UnixStream::connect(path) {
+    // Non-blocking, because a listener with a full backlog would keep us waiting.
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.cloexec().nonblocking(), None)?;
+    match probe.connect(&socket2::SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::AddrInUse.into()),
+        Ok(()) => Err(io::ErrorKind::AddrInUse.into()),
         Err(error) => Err(error),
     }
 }
