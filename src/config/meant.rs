@@ -100,7 +100,7 @@ pub struct HttpLimits {
     pub idle_timeout: Duration,
     /// The slowest average at which a request body may arrive, in bytes per second; `None` switches the check off.
     pub min_body_rate: Option<u64>,
-    /// How long a body may be slower than `min_body_rate` from its start.
+    /// How long a body may be slower than `min_body_rate`: at its start, and again after it was faster.
     pub body_grace: Duration,
     /// A client that takes no byte of the response for this long has its connection cut.
     pub write_timeout: Duration,

@@ -103,18 +103,32 @@ impl Stream {
     /// Ready once the peer has closed its sending side or reset the connection, even behind bytes that nobody has
     /// read yet; until then the task is woken by it, without spinning on those bytes.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_until(cx, Interest::READABLE, Ready::is_read_closed)
+    }
+
+    /// Ready once the connection is closed both ways or reset. A peer that has closed only its sending side is still there;
+    /// from then on only a write finds out that it has left, and nobody is woken.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // RST and the close of a unix socket are told with the state of the sending side.
+        self.poll_until(cx, Interest::READABLE | Interest::WRITABLE, Ready::is_write_closed)
+    }
+
+    fn poll_until(&mut self, cx: &mut Context<'_>, asked: Interest, is_it: fn(Ready) -> bool) -> Poll<()> {
         loop {
             match on_socket!(self, socket => socket.poll_read_ready(cx)) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(())) => {}
             }
-            let ready = on_socket!(self, socket => match pin!(socket.ready(Interest::READABLE)).poll(cx) {
+            let ready = on_socket!(self, socket => match pin!(socket.ready(asked)).poll(cx) {
                 Poll::Ready(Ok(ready)) => ready,
                 _ => Ready::EMPTY,
             });
-            if ready.is_read_closed() {
+            if is_it(ready) {
                 return Poll::Ready(());
+            }
+            if ready.is_read_closed() {
+                return Poll::Pending;
             }
             // Unread bytes keep the socket readable, which would hide the next event: the runtime is told to forget
             // them, and we remember.

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use gatebridge_http1::{BodyLeft, CloseReason, Event, Limits, PeerError, RequestHead, Server};
 use tracing::debug;
@@ -23,6 +24,9 @@ const HEAD_READ_BYTES: usize = 4 * 1024;
 /// Room for a piece of request body: as much as a socket gives at once without tuning.
 pub(super) const BODY_READ_BYTES: usize = 64 * 1024;
 
+/// What a client is told to wait whose address has as many connections as it may: they come and go in moments.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// One connection and all that belongs to it while it is open.
 pub(super) struct Connection {
     pub(super) stream: Stream,
@@ -31,7 +35,7 @@ pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
     deadline: Deadline,
     peer: Peer,
-    _seat: Option<Seat>,
+    _seat: Seat,
 }
 
 /// What came instead of the head of a next request.
@@ -56,10 +60,6 @@ pub(super) fn codec_limits(limits: &HttpLimits) -> Limits {
 
 impl Connection {
     pub(super) fn new(stream: Stream, peer: Peer, shared: Arc<Shared>, seat: Seat) -> Self {
-        Self::with_seat(stream, peer, shared, Some(seat))
-    }
-
-    fn with_seat(stream: Stream, peer: Peer, shared: Arc<Shared>, seat: Option<Seat>) -> Self {
         let codec = Server::new(shared.codec_limits);
         let deadline = Deadline::unset();
         Self { stream, codec, output: Output::default(), shared, deadline, peer, _seat: seat }
@@ -70,8 +70,16 @@ impl Connection {
         let mut cut = drain.clone();
         tokio::select! {
             biased;
-            () = self.serve(&mut drain) => {}
+            () = self.serve(&mut drain) => return,
             () = cut.reached(Phase::Cut) => {}
+        }
+        self.break_off();
+    }
+
+    /// Sees to it that a response that has begun does not look complete when the connection closes.
+    fn break_off(&self) {
+        if self.codec.response_started() || !self.output.is_empty() {
+            self.stream.reset_on_close();
         }
     }
 
@@ -105,7 +113,10 @@ impl Connection {
             if self.codec.must_close() {
                 return self.linger().await;
             }
-            self.deadline.set(Some(self.shared.settings.limits.idle_timeout));
+            // A next head of which a part is here already has begun.
+            let limits = &self.shared.settings.limits;
+            let limit = if self.codec.is_idle() { limits.idle_timeout } else { limits.head_timeout };
+            self.deadline.set(Some(limit));
         }
     }
 
@@ -169,6 +180,12 @@ impl Connection {
                 let response = Response::new(status, crate::exchange::Body::Empty);
                 self.answer_alone(response, &exchange, framing).await
             }
+            Ok(Intake::Tunnel) => {
+                // What follows is meant for the server at the far end.
+                self.codec.close_after(CloseReason::Refused);
+                let page = refusal::page(::http::StatusCode::NOT_IMPLEMENTED, &exchange.id());
+                self.answer_alone(page, &exchange, framing).await
+            }
             Err(failure) => {
                 debug!(id = %String::from_utf8_lossy(&exchange.id()), %failure, "refused a request");
                 match refusal::response(&failure, &exchange.id()) {
@@ -208,7 +225,11 @@ impl Connection {
                 self.skip_rest_of_body().await;
                 true
             }
-            Served::ClientGone => false,
+            Served::ClientGone => {
+                // It may still be there and only have been too slow: then it must not take what it has for all.
+                self.break_off();
+                false
+            }
             Served::BrokenOff { looks_complete } => {
                 if looks_complete {
                     self.stream.reset_on_close();
@@ -227,6 +248,14 @@ impl Connection {
         self.deadline.set(Some(self.shared.settings.limits.linger_timeout));
         if !poll_fn(|cx| self.poll_skip(cx, &mut allowed)).await {
             self.codec.close_after(CloseReason::BodyUnread);
+        }
+    }
+
+    /// Whether the rest of an unread body is, as far as it is known, within the limits of lingering.
+    pub(super) fn may_skip_rest_of_body(&self) -> bool {
+        match self.codec.request_body_left() {
+            BodyLeft::Exactly(left) => left <= self.shared.settings.limits.linger_bytes,
+            BodyLeft::Nothing | BodyLeft::Unknown => true,
         }
     }
 
@@ -263,15 +292,18 @@ impl Connection {
 
     /// Answers something that is no request, or not all of one, and ends the connection.
     async fn refuse(&mut self, status: ::http::StatusCode, reason: CloseReason) {
+        self.refuse_with(|id| refusal::page(status, id), reason).await;
+    }
+
+    async fn refuse_with(&mut self, page: impl FnOnce(&UniqueId) -> Response, reason: CloseReason) {
         let (_, sink) = self.shared.applications.current();
         let exchange = Exchange::new(intake::blank_record(self.peer), sink);
         self.codec.close_after(reason);
-        let page = refusal::page(status, &exchange.id());
-        let (mut serving, body) = Serving::new(self, &exchange, gatebridge_http1::Framing::None);
-        drop(body);
-        let served = serving.respond(page).await;
-        self.finish(served, &exchange).await;
-        self.linger().await;
+        let page = page(&exchange.id());
+        if self.answer_alone(page, &exchange, gatebridge_http1::Framing::None).await {
+            drop(exchange);
+            self.linger().await;
+        }
     }
 
     /// Closes so that the client can read what it was told: our side first, then the client's, within limits (RFC 9112
@@ -311,9 +343,9 @@ impl Connection {
 }
 
 /// Tells a client that its address has as many connections as it may, and closes.
-pub(super) async fn refuse(stream: Stream, peer: Peer, shared: Arc<Shared>) {
-    let mut connection = Connection::with_seat(stream, peer, shared, None);
-    connection.refuse(::http::StatusCode::SERVICE_UNAVAILABLE, CloseReason::Refused).await;
+pub(super) async fn refuse(mut connection: Connection) {
+    let page = |id: &UniqueId| refusal::busy(RETRY_AFTER, id);
+    connection.refuse_with(page, CloseReason::Refused).await;
 }
 
 /// The id of an exchange as text for a log line.

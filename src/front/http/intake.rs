@@ -19,6 +19,8 @@ pub(super) enum Intake {
     Request(Box<Environ>),
     /// A request about the gateway itself, answered with this status and nothing else.
     Own(StatusCode),
+    /// A request for a tunnel, which this server does not make.
+    Tunnel,
 }
 
 /// The note pad of the exchange that this head begins.
@@ -59,7 +61,8 @@ pub(super) fn blank_record(peer: Peer) -> Record {
         total: Duration::ZERO,
         bytes_received: 0,
         bytes_sent: 0,
-        ending: Ending::Complete,
+        // Until it is known to have ended in another way: an exchange that is cut leaves nobody to note it.
+        ending: Ending::BrokenOff,
         usage: None,
     }
 }
@@ -83,7 +86,7 @@ pub(super) fn environ(
         // RFC 9110 9.3.7: OPTIONS * asks about the server as a whole, and is good for a ping.
         Form::Asterisk => return Ok(Intake::Own(StatusCode::NO_CONTENT)),
         // RFC 9110 9.3.6: a server that is no proxy does not tunnel.
-        Form::Authority => return Ok(Intake::Own(StatusCode::NOT_IMPLEMENTED)),
+        Form::Authority => return Ok(Intake::Tunnel),
     };
     let path = decode_path(path.as_bytes()).map_err(|error| {
         Failure::new(FailureKind::BadRequest, format!("the path of {:?}: {error}", head.target.as_str()))

@@ -30,7 +30,7 @@ use crate::config::HttpLimits;
 use crate::exchange::{Application, RecordSink};
 use crate::io::{Deadline, DrainWatch, Listener, Peer, Phase, Stream, is_shortage};
 
-use census::{Census, Refused};
+use census::{Admission, Census};
 use connection::Connection;
 
 /// How long the front waits before it accepts again when the process is out of descriptors and no connection of its
@@ -128,15 +128,16 @@ impl HttpFront {
     }
 
     fn start(&self, stream: Stream, peer: Peer, drain: &DrainWatch) {
+        let connection = |seat| Connection::new(stream, peer, Arc::clone(&self.shared), seat);
         match self.shared.census.enter(&self.shared, peer) {
-            Ok(seat) => {
-                let connection = Connection::new(stream, peer, Arc::clone(&self.shared), seat);
-                tokio::spawn(connection.run(drain.clone()));
+            Admission::Served(seat) => {
+                tokio::spawn(connection(seat).run(drain.clone()));
             }
-            Err(Refused) => {
+            Admission::Refused(seat) => {
                 debug!(?peer, "refused: this address has as many connections as it may");
-                tokio::spawn(connection::refuse(stream, peer, Arc::clone(&self.shared)));
+                tokio::spawn(connection::refuse(connection(seat)));
             }
+            Admission::Dropped => debug!(?peer, "dropped: this address does not take no for an answer"),
         }
     }
 }

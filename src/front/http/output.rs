@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use rustix::io::Errno;
 
 use crate::exchange::FileRange;
 use crate::io::Stream;
@@ -26,6 +27,25 @@ pub(super) struct Output {
     file: Option<FileRange>,
     /// Payload bytes that the socket has taken, files included, since they were last counted.
     payload_written: u64,
+}
+
+/// Why something could not be written.
+#[derive(Debug)]
+pub(super) enum Unwritten {
+    /// The client takes nothing any more: it has left.
+    Client,
+    /// The file that was to be sent cannot be read.
+    File(io::Error),
+}
+
+impl From<io::Error> for Unwritten {
+    fn from(error: io::Error) -> Self {
+        // sendfile(2): EIO is the only error that tells of the file and not of the socket.
+        match error.raw_os_error() {
+            Some(code) if code == Errno::IO.raw_os_error() => Self::File(error),
+            _ => Self::Client,
+        }
+    }
 }
 
 /// The most that one sendfile may move, so that one fast reader does not hold the thread.
@@ -73,7 +93,7 @@ impl Output {
         cx: &mut Context<'_>,
         stream: &mut Stream,
         progressed: &mut bool,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Unwritten>> {
         loop {
             let slices = [
                 IoSlice::new(&self.head[self.head_written..]),
@@ -87,7 +107,7 @@ impl Output {
             let last = slices.iter().rposition(|slice| !slice.is_empty()).unwrap_or(first);
             let written = ready!(stream.poll_write(cx, &slices[first..=last]))?;
             if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                return Poll::Ready(Err(Unwritten::Client));
             }
             *progressed = true;
             self.advance(written);
@@ -103,11 +123,12 @@ impl Output {
         cx: &mut Context<'_>,
         stream: &mut Stream,
         progressed: &mut bool,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Unwritten>> {
         while let Some(range) = &mut self.file {
             let sent = ready!(stream.poll_write_with(cx, |socket| send_file(socket, range)))?;
             if sent == 0 {
-                return Poll::Ready(Err(io::Error::other("a file became shorter while it was being sent")));
+                let error = io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter meanwhile");
+                return Poll::Ready(Err(Unwritten::File(error)));
             }
             *progressed = true;
             self.payload_written += sent;

@@ -2,6 +2,7 @@
 //! in here.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -10,22 +11,25 @@ use crate::exchange::{Body, Failure, FailureKind, Response, UniqueId};
 
 /// The response that tells of a failure; `None` where nobody is there to be told.
 pub(super) fn response(failure: &Failure, id: &UniqueId) -> Option<Response> {
+    if let FailureKind::Overloaded { retry_after } = failure.kind {
+        return Some(busy(retry_after, id));
+    }
     let mut response = page(failure.kind.status()?, id);
-    match failure.kind {
-        FailureKind::Overloaded { retry_after } => {
-            // RFC 9110 10.2.3: whole seconds; a zero would invite the same crowd at once.
-            let seconds = retry_after.as_secs().max(1);
-            response.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        FailureKind::MethodNotAllowed => {
-            // RFC 9110 15.5.6: the response must say what is allowed; the route puts it into the detail.
-            if let Ok(allowed) = HeaderValue::from_str(&failure.detail) {
-                response.headers.insert(ALLOW, allowed);
-            }
-        }
-        _ => {}
+    if failure.kind == FailureKind::MethodNotAllowed
+        && let Ok(allowed) = HeaderValue::from_str(&failure.detail)
+    {
+        // RFC 9110 15.5.6: the response must say what is allowed; the route puts it into the detail.
+        response.headers.insert(ALLOW, allowed);
     }
     Some(response)
+}
+
+/// The page of a server that has no room just now.
+pub(super) fn busy(retry_after: Duration, id: &UniqueId) -> Response {
+    let mut response = page(StatusCode::SERVICE_UNAVAILABLE, id);
+    // RFC 9110 10.2.3: whole seconds; a zero would invite the same crowd at once.
+    response.headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+    response
 }
 
 /// A small page for a status, with the id under which the log knows more.
@@ -75,7 +79,6 @@ fn explanation(status: StatusCode) -> &'static str {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use std::time::Duration;
 
     #[test]
     fn every_failure_that_somebody_can_be_told_of_has_a_page() {

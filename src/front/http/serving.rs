@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use gatebridge_http1::{Framing, Response as Head};
+use gatebridge_http1::{BodyLeft, CloseReason, Framing, Response as Head, SendError};
 use http::StatusCode;
 use http::header::SERVER;
 use tracing::{info, warn};
 
 use super::connection::{Connection, shown};
+use super::output::Unwritten;
 use super::refusal;
 use super::uplink::{Heard, Uplink};
 use crate::exchange::{Answer, Body, Exchange, Failure, FailureKind, Response};
@@ -51,6 +52,8 @@ enum Flushed {
     Empty,
     Blocked,
     Gone,
+    /// What was to be written could not be had.
+    Failed,
 }
 
 impl<'c> Serving<'c> {
@@ -71,6 +74,7 @@ impl<'c> Serving<'c> {
             Answered::ClientGone => Served::ClientGone,
             Answered::Failure(failure) => {
                 self.tell(&failure);
+                self.stop_waiting_for_body(&failure);
                 match refusal::response(&failure, &self.exchange.id()) {
                     Some(response) => self.respond(response).await,
                     None => Served::ClientGone,
@@ -79,18 +83,31 @@ impl<'c> Serving<'c> {
         }
     }
 
+    /// A body that is known to come too slowly or without end is not waited for once more after the response.
+    fn stop_waiting_for_body(&mut self, failure: &Failure) {
+        let codec = &mut self.connection.codec;
+        match (failure.kind, codec.request_body_left()) {
+            (FailureKind::ClientTooSlow, _) => codec.close_after(CloseReason::TimedOut),
+            (FailureKind::BodyTooLarge, BodyLeft::Unknown) => codec.close_after(CloseReason::BodyUnread),
+            _ => {}
+        }
+    }
+
     async fn wait_for(&mut self, mut answer: Answer<'_>) -> Answered {
         poll_fn(|cx| {
             loop {
                 let polled = answer.as_mut().poll(cx);
-                // Before the response, because they may have come together.
-                self.pass_interims(cx);
+                let mut flushed = self.flush(cx);
+                // Hints that come with the answer go out before its head, in the same write.
+                if matches!(flushed, Flushed::Empty) && self.pass_interims(cx) && polled.is_pending() {
+                    flushed = self.flush(cx);
+                }
                 match polled {
                     Poll::Ready(Ok(response)) => return Poll::Ready(Answered::Response(response)),
                     Poll::Ready(Err(failure)) => return Poll::Ready(Answered::Failure(failure)),
                     Poll::Pending => {}
                 }
-                if matches!(self.flush(cx), Flushed::Gone) {
+                if matches!(flushed, Flushed::Gone | Flushed::Failed) {
                     return Poll::Ready(Answered::ClientGone);
                 }
                 match self.poll_client(cx) {
@@ -103,22 +120,22 @@ impl<'c> Serving<'c> {
         .await
     }
 
-    /// Passes on what 1xx responses the program has sent.
-    fn pass_interims(&mut self, cx: &Context<'_>) {
+    /// Puts what 1xx responses the program has sent into the output; whether there were any. Only while nothing else waits
+    /// there: a client that does not take the hints it has gets no more, and they do not pile up.
+    fn pass_interims(&mut self, cx: &Context<'_>) -> bool {
+        let mut passed = false;
         for interim in self.exchange.poll_interims(cx.waker()) {
             // A client of HTTP/1.0 does not know them, and a status that is none of them is the program's mistake: either
             // way the hint is lost and nothing else.
-            let _ = self.connection.codec.send_informational(
-                interim.status,
-                &interim.headers,
-                &mut self.connection.output.head,
-            );
+            let (codec, head) = (&mut self.connection.codec, &mut self.connection.output.head);
+            passed |= codec.send_informational(interim.status, &interim.headers, head).unwrap_or(false);
         }
+        passed
     }
 
     /// Sends a response, while the body of the request may still be going up.
     pub(super) async fn respond(&mut self, mut response: Response) -> Served {
-        let Some(framing) = self.encode_head(&mut response) else {
+        let Some(framing) = self.begin(&mut response) else {
             return Served::BrokenOff { looks_complete: false };
         };
         let status = response.status;
@@ -135,6 +152,7 @@ impl<'c> Serving<'c> {
                     Flushed::Gone => return Poll::Ready(Served::ClientGone),
                     // What came before the break has gone out: a client that sees nothing at all may ask again.
                     Flushed::Empty if is_broken => return Poll::Ready(broken_off),
+                    Flushed::Failed => return Poll::Ready(broken_off),
                     Flushed::Empty if down.is_done() => return Poll::Ready(Served::Complete),
                     Flushed::Empty if down.may_fill() => continue,
                     Flushed::Empty => {}
@@ -151,7 +169,25 @@ impl<'c> Serving<'c> {
         .await
     }
 
-    fn encode_head(&mut self, response: &mut Response) -> Option<Framing> {
+    /// Puts the head of the response into the output. One that cannot be sent is replaced by the page of a failure.
+    fn begin(&mut self, response: &mut Response) -> Option<Framing> {
+        if self.uplink.is_unwanted() && !self.connection.may_skip_rest_of_body() {
+            // RFC 9112 9.6: the last response of a connection says so. It is the last where more of a body that nobody wants
+            // stands between it and the next request than is read for nothing.
+            self.connection.codec.close_after(CloseReason::BodyUnread);
+        }
+        match self.encode_head(response) {
+            Ok(framing) => Some(framing),
+            Err(error) => {
+                let detail = format!("the response head cannot be sent: {error}");
+                self.tell(&Failure::new(FailureKind::BadOutput, detail));
+                *response = refusal::page(StatusCode::BAD_GATEWAY, &self.exchange.id());
+                self.encode_head(response).ok()
+            }
+        }
+    }
+
+    fn encode_head(&mut self, response: &mut Response) -> Result<Framing, SendError> {
         if !response.headers.contains_key(SERVER) {
             response.headers.insert(SERVER, self.connection.shared.server.clone());
         }
@@ -161,19 +197,13 @@ impl<'c> Serving<'c> {
             head = head.reason(reason);
         }
         let length = response.body.length();
-        let encoded = self.connection.codec.send_response(&head, length, &mut self.connection.output.head);
+        let framing = self.connection.codec.send_response(&head, length, &mut self.connection.output.head)?;
         let status = response.status;
         self.exchange.note(|record| {
             record.status = Some(status);
             record.first_byte = Some(self.exchange.started().elapsed());
         });
-        match encoded {
-            Ok(framing) => Some(framing),
-            Err(error) => {
-                warn!(id = shown(&self.exchange.id()), %error, "the response head cannot be sent");
-                None
-            }
-        }
+        Ok(framing)
     }
 
     /// Writes what waits. A client that takes nothing for too long has left.
@@ -186,7 +216,14 @@ impl<'c> Serving<'c> {
                 self.write_deadline.clear();
                 Flushed::Empty
             }
-            Poll::Ready(Err(_)) => Flushed::Gone,
+            Poll::Ready(Err(Unwritten::Client)) => Flushed::Gone,
+            Poll::Ready(Err(Unwritten::File(error))) => {
+                self.tell(&Failure::new(
+                    FailureKind::BrokenOff,
+                    format!("a file that was being sent: {error}"),
+                ));
+                Flushed::Failed
+            }
             Poll::Pending => {
                 if progressed || self.write_deadline.target().is_none() {
                     self.write_deadline.set(Some(connection.shared.settings.limits.write_timeout));
@@ -261,7 +298,7 @@ impl Downlink {
             {
                 let range = range.clone();
                 self.body = Body::Empty;
-                return put_file(connection, range);
+                put_file(connection, range)?;
             }
             match self.body.poll_chunk(cx) {
                 Poll::Pending => return Ok(()),
@@ -314,6 +351,6 @@ fn put_file(connection: &mut Connection, mut range: crate::exchange::FileRange) 
     Ok(())
 }
 
-fn broken_off(error: gatebridge_http1::SendError) -> Failure {
+fn broken_off(error: SendError) -> Failure {
     Failure::new(FailureKind::BrokenOff, format!("the response cannot be completed: {error}"))
 }

@@ -67,6 +67,11 @@ impl Uplink {
         std::mem::take(&mut self.received)
     }
 
+    /// Whether nobody wants what may be left of the body.
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.upload.as_ref().is_none_or(Upload::is_abandoned)
+    }
+
     /// Moves what is wanted; otherwise watches for the client's leaving.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Heard> {
         if let Some(upload) = &self.upload
@@ -75,10 +80,12 @@ impl Uplink {
         {
             return self.poll_body(cx, connection);
         }
-        if connection.shared.settings.limits.half_close {
-            return Poll::Pending;
-        }
-        connection.stream.poll_gone(cx).map(|()| Heard::Gone)
+        let gone = if connection.shared.settings.limits.half_close {
+            connection.stream.poll_closed(cx)
+        } else {
+            connection.stream.poll_gone(cx)
+        };
+        gone.map(|()| Heard::Gone)
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Heard> {
@@ -86,7 +93,8 @@ impl Uplink {
             match connection.codec.next_event() {
                 Ok(Event::Body(piece)) => {
                     self.received += piece.len() as u64;
-                    self.pace.moved(piece.len() as u64);
+                    let limits = &connection.shared.settings.limits;
+                    self.pace.moved(piece.len() as u64, Instant::now(), limits);
                     if let Some(upload) = &self.upload {
                         upload.give(piece, cx.waker());
                     }
@@ -157,32 +165,109 @@ fn too_slow(limits: &HttpLimits) -> Failure {
     )
 }
 
-/// Whether a body arrives fast enough. Only the time in which somebody waited for the client counts.
+/// Whether a body arrives fast enough: a store of time. It is full, `body_grace`, at the start; every moment in which somebody
+/// waits for the client takes from it, and every byte adds its share at the slowest rate. So a client that was fast has
+/// earned no longer silence than any other.
 #[derive(Default)]
 struct Pace {
-    received: u64,
-    waited: Duration,
+    spent: Duration,
     waiting_since: Option<Instant>,
     deadline: Deadline,
 }
 
 impl Pace {
-    fn moved(&mut self, bytes: u64) {
-        self.received += bytes;
+    fn moved(&mut self, bytes: u64, now: Instant, limits: &HttpLimits) {
+        let Some(rate) = slowest(limits) else { return };
         if let Some(since) = self.waiting_since.take() {
-            self.waited += since.elapsed();
+            self.spent += now.saturating_duration_since(since);
         }
+        let earned = Duration::try_from_secs_f64(bytes as f64 / rate as f64).unwrap_or(Duration::MAX);
+        self.spent = self.spent.saturating_sub(earned);
     }
 
-    /// Ready once the client has been waited for longer than its bytes so far have earned.
+    /// Ready once the store is empty.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>, limits: &HttpLimits) -> Poll<()> {
-        let Some(rate) = limits.min_body_rate.filter(|&rate| rate > 0) else { return Poll::Pending };
         if self.waiting_since.is_none() {
-            let now = Instant::now();
-            self.waiting_since = Some(now);
-            let earned = limits.body_grace + Duration::from_secs_f64(self.received as f64 / rate as f64);
-            self.deadline.set_at(now + earned.saturating_sub(self.waited));
+            let Some(end) = self.wait(Instant::now(), limits) else { return Poll::Pending };
+            self.deadline.set_at(end);
         }
         self.deadline.poll_passed(cx)
+    }
+
+    /// Begins to wait; the moment until which that may last.
+    fn wait(&mut self, now: Instant, limits: &HttpLimits) -> Option<Instant> {
+        slowest(limits)?;
+        self.waiting_since = Some(now);
+        Some(now + limits.body_grace.saturating_sub(self.spent))
+    }
+}
+
+/// The slowest rate that is taken, in bytes a second.
+fn slowest(limits: &HttpLimits) -> Option<u64> {
+    limits.min_body_rate.filter(|&rate| rate > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> HttpLimits {
+        HttpLimits { min_body_rate: Some(100), body_grace: Duration::from_secs(10), ..HttpLimits::default() }
+    }
+
+    /// How long the client may be silent from `now` on.
+    fn patience(pace: &mut Pace, now: Instant) -> Duration {
+        pace.wait(now, &limits()).unwrap() - now
+    }
+
+    #[test]
+    fn silence_from_the_start_may_last_the_grace() {
+        assert_eq!(patience(&mut Pace::default(), Instant::now()), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn lesson_30_bytes_that_came_fast_earn_no_long_silence() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.moved(1 << 40, now, &limits());
+        assert_eq!(patience(&mut pace, now), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn lesson_30_a_drop_now_and_then_does_not_hold_the_gateway() {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        // One byte every two seconds, where a hundred a second are the least: each earns a hundredth of a second.
+        for drops in 1..=5 {
+            let left = patience(&mut pace, now);
+            assert_eq!(left, Duration::from_secs(10) - Duration::from_millis(1_990) * (drops - 1));
+            now += Duration::from_secs(2);
+            pace.moved(1, now, &limits());
+        }
+        assert!(patience(&mut pace, now) < Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_client_at_the_slowest_rate_goes_on_for_ever_and_one_that_catches_up_is_forgiven() {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        for _ in 0..1_000 {
+            assert!(patience(&mut pace, now) >= Duration::from_secs(5));
+            now += Duration::from_secs(5);
+            pace.moved(500, now, &limits());
+        }
+        assert_eq!(patience(&mut pace, now), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn time_in_which_nobody_waits_for_the_client_is_free() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.moved(1, now, &limits());
+        let much_later = now + Duration::from_secs(1_000);
+        assert_eq!(patience(&mut pace, much_later), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn without_a_rate_there_is_no_limit() {
+        let limits = HttpLimits { min_body_rate: None, ..limits() };
+        let mut pace = Pace::default();
+        assert_eq!(pace.wait(Instant::now(), &limits), None);
     }
 }
