@@ -261,7 +261,8 @@ fn inherit(descriptor: RawFd) -> io::Result<ListenSocket> {
     // A descriptor that the kernel duplicates by number needs no assumption about who owns the original.
     let this_process = pidfd_open(getpid(), PidfdFlags::empty())?;
     let socket = pidfd_getfd(this_process, descriptor, PidfdGetfdFlags::empty())?;
-    if !sockopt::socket_acceptconn(&socket)? {
+    // A descriptor that is no socket at all fails here.
+    if !sockopt::socket_acceptconn(&socket).unwrap_or(false) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the descriptor is no listening socket"));
     }
     let family = sockopt::socket_domain(&socket)?;

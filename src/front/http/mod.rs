@@ -22,7 +22,7 @@ mod uplink;
 mod upload;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
@@ -36,6 +36,9 @@ use connection::Connection;
 /// How long the front waits before it accepts again when the process is out of descriptors and no connection of its
 /// own ends meanwhile: long enough not to spin, short enough that nobody notices the end of the shortage.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where connections come and go at the edge of a shortage, it is told of only so often.
+const SHORTAGE_WARNING_PAUSE: Duration = Duration::from_secs(60);
 
 /// What a front needs to know; shared by all its connections.
 pub struct HttpSettings {
@@ -91,19 +94,17 @@ impl HttpFront {
         let connections = drain.clone();
         let begun = drain.reached(Phase::Draining);
         tokio::pin!(begun);
-        let mut warned = false;
+        let mut warned: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 accepted = self.accept() => accepted,
                 () = &mut begun => return,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    warned = false;
-                    self.start(stream, peer, &connections);
-                }
+                Ok((stream, peer)) => self.start(stream, peer, &connections),
                 Err(error) => {
-                    if !std::mem::replace(&mut warned, true) {
+                    if warned.is_none_or(|at| at.elapsed() > SHORTAGE_WARNING_PAUSE) {
+                        warned = Some(Instant::now());
                         warn!(
                             listener = self.listener.local_name(), %error,
                             "cannot accept connections; new ones wait until this passes{}",

@@ -259,7 +259,9 @@ impl<'c> Serving<'c> {
         if failure.kind == FailureKind::ClientGone {
             return;
         }
-        if failure.kind.is_clients_fault() {
+        if failure.kind == FailureKind::MethodNotAllowed {
+            info!(id, status, "only these methods are allowed here: {failure}");
+        } else if failure.kind.is_clients_fault() {
             info!(id, status, "{failure}");
         } else {
             warn!(id, status, "{failure}");
