@@ -20,7 +20,7 @@ use crate::exchange::{Ending, Exchange, Request, Response, UniqueId};
 use crate::io::{Deadline, DrainWatch, Peer, Phase, Stream};
 
 /// Room for a request head: most fit into it whole, and it is given back between requests.
-const HEAD_READ_BYTES: usize = 4 * 1024;
+pub(super) const HEAD_READ_BYTES: usize = 4 * 1024;
 /// Room for a piece of request body: as much as a socket gives at once without tuning.
 pub(super) const BODY_READ_BYTES: usize = 64 * 1024;
 

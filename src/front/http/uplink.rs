@@ -1,18 +1,22 @@
 //! The client's side while a request is served: moves body pieces up as fast as they are wanted, and notices when the
 //! client slows down too much or leaves. It does not know what is done with the body.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use gatebridge_http1::{Event, Framing, PeerError, Server};
+use gatebridge_http1::{CloseReason, Event, Framing, PeerError, Server};
 use http::StatusCode;
 
-use super::connection::{BODY_READ_BYTES, Connection};
+use super::connection::{BODY_READ_BYTES, Connection, HEAD_READ_BYTES};
 use super::upload::Upload;
 use crate::config::HttpLimits;
 use crate::exchange::{Body, Failure, FailureKind};
 use crate::io::Deadline;
+
+/// So much is kept of what a client sends behind a request that is being served: some hundred pipelined requests. What comes
+/// beyond is thrown away, and the connection ends with the present response.
+const MAX_AHEAD_BYTES: usize = 64 * 1024;
 
 /// What was heard of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +84,9 @@ impl Uplink {
         {
             return self.poll_body(cx, connection);
         }
-        let gone = if connection.shared.settings.limits.half_close {
+        let gone = if self.is_unwanted() {
+            poll_ahead(cx, connection)
+        } else if connection.shared.settings.limits.half_close {
             connection.stream.poll_closed(cx)
         } else {
             connection.stream.poll_gone(cx)
@@ -145,6 +151,29 @@ impl Uplink {
     fn end(&mut self, cx: &Context<'_>, end: Result<(), Failure>) {
         if let Some(upload) = self.upload.take() {
             upload.end(end, cx.waker());
+        }
+    }
+}
+
+/// Reads what the client sends behind its request, for its leaving comes behind that: a kernel that takes no more bytes would never
+/// tell of it. Ready when it has left.
+fn poll_ahead(cx: &mut Context<'_>, connection: &mut Connection) -> Poll<()> {
+    let Connection { stream, codec, shared, .. } = connection;
+    loop {
+        if ready!(stream.poll_readable(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        if codec.buffered() >= MAX_AHEAD_BYTES {
+            // RFC 9112 9.3.2: who pipelines must be ready to ask again.
+            codec.close_after(CloseReason::Refused);
+            codec.receive_buffer().clear();
+        }
+        let buffer = codec.receive_buffer();
+        buffer.reserve(HEAD_READ_BYTES);
+        match stream.poll_read(cx, buffer) {
+            Poll::Ready(Ok(0)) if shared.settings.limits.half_close => return stream.poll_closed(cx),
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+            Poll::Ready(Ok(_)) | Poll::Pending => {}
         }
     }
 }
