@@ -33,6 +33,7 @@ pub(super) struct Connection {
     pub(super) codec: Server,
     pub(super) output: Output,
     pub(super) shared: Arc<Shared>,
+    pub(super) drain: DrainWatch,
     deadline: Deadline,
     peer: Peer,
     _seat: Seat,
@@ -59,18 +60,24 @@ pub(super) fn codec_limits(limits: &HttpLimits) -> Limits {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, peer: Peer, shared: Arc<Shared>, seat: Seat) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        peer: Peer,
+        shared: Arc<Shared>,
+        seat: Seat,
+        drain: DrainWatch,
+    ) -> Self {
         let codec = Server::new(shared.codec_limits);
         let deadline = Deadline::unset();
-        Self { stream, codec, output: Output::default(), shared, deadline, peer, _seat: seat }
+        Self { stream, codec, output: Output::default(), shared, drain, deadline, peer, _seat: seat }
     }
 
     /// Serves the connection until it ends, or until the drain cuts it.
-    pub(super) async fn run(mut self, mut drain: DrainWatch) {
-        let mut cut = drain.clone();
+    pub(super) async fn run(mut self) {
+        let mut cut = self.drain.clone();
         tokio::select! {
             biased;
-            () = self.serve(&mut drain) => return,
+            () = self.serve() => return,
             () = cut.reached(Phase::Cut) => {}
         }
         self.break_off();
@@ -83,7 +90,8 @@ impl Connection {
         }
     }
 
-    async fn serve(&mut self, drain: &mut DrainWatch) {
+    async fn serve(&mut self) {
+        let mut drain = self.drain.clone();
         self.deadline.set(Some(self.shared.settings.limits.head_timeout));
         loop {
             let head = {
@@ -93,9 +101,6 @@ impl Connection {
             };
             match head {
                 Ok(head) => {
-                    if drain.is(Phase::Draining) {
-                        self.codec.close_after(CloseReason::Draining);
-                    }
                     // Boxed, so that an idle connection does not carry the room that a request needs.
                     if !Box::pin(self.serve_request(head)).await {
                         return;

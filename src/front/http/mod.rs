@@ -129,10 +129,10 @@ impl HttpFront {
     }
 
     fn start(&self, stream: Stream, peer: Peer, drain: &DrainWatch) {
-        let connection = |seat| Connection::new(stream, peer, Arc::clone(&self.shared), seat);
+        let connection = |seat| Connection::new(stream, peer, Arc::clone(&self.shared), seat, drain.clone());
         match self.shared.census.enter(&self.shared, peer) {
             Admission::Served(seat) => {
-                tokio::spawn(connection(seat).run(drain.clone()));
+                tokio::spawn(connection(seat).run());
             }
             Admission::Refused(seat) => {
                 debug!(?peer, "refused: this address has as many connections as it may");

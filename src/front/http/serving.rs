@@ -16,7 +16,7 @@ use super::output::Unwritten;
 use super::refusal;
 use super::uplink::{Heard, Uplink};
 use crate::exchange::{Answer, Body, Exchange, Failure, FailureKind, Response};
-use crate::io::{Deadline, http_date};
+use crate::io::{Deadline, Phase, http_date};
 
 /// How it ended for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +171,9 @@ impl<'c> Serving<'c> {
 
     /// Puts the head of the response into the output. One that cannot be sent is replaced by the page of a failure.
     fn begin(&mut self, response: &mut Response) -> Option<Framing> {
+        if self.connection.drain.is(Phase::Draining) {
+            self.connection.codec.close_after(CloseReason::Draining);
+        }
         if self.uplink.is_unwanted() && !self.connection.may_skip_rest_of_body() {
             // RFC 9112 9.6: the last response of a connection says so. It is the last where more of a body that nobody wants
             // stands between it and the next request than is read for nothing.
