@@ -254,12 +254,18 @@ fn a_chunked_body_is_refused_when_it_passes_the_limit() {
 fn lesson_39_the_sender_of_a_refused_body_can_read_why() {
     let site = site("linger_bytes = \"64MiB\"", "max_body = \"1KiB\"");
     let body = noise(39, 32 << 20);
+    // A client that reads only when it has sent what it has: without the lingering, its writes would end in a reset.
     let mut client = site.gateway.connect();
-    client.send(post("/bin/count", body.len()));
-    // A client that reads only when it has sent all: without the lingering, its writes would end in a reset.
+    client.send(post("/bin/count", 65 << 20));
     client.send(&body);
     assert_eq!(client.receive().expect(413).field("connection"), Some("close"));
     closes_silently(&mut client);
+    // A body that is read to its end for nothing costs the client no connection.
+    let mut client = site.gateway.connect();
+    client.send(post("/bin/count", body.len()));
+    client.send(&body);
+    assert_eq!(client.receive().expect(413).field("connection"), None);
+    client.ask("GET", "/", &[], b"").expect(200);
 }
 
 #[test]
