@@ -107,9 +107,9 @@ fn http_1_0_closes_unless_it_asks_to_keep_the_connection() {
 fn a_body_of_unknown_length_ends_with_the_connection_in_http_1_0() {
     let site = site();
     let mut client = site.gateway.connect();
-    client.send("GET /bin/say HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    client.send("GET /ask/big/1000000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     let answer = client.receive();
-    assert_eq!((answer.text().as_str(), answer.ended), ("GET ? ", Ended::Close));
+    assert_eq!((answer.body.len(), answer.ended), (1_000_000, Ended::Close));
     assert!(answer.field("transfer-encoding").is_none(), "RFC 9112 6.1: HTTP/1.0 knows no chunks");
 }
 
