@@ -43,7 +43,7 @@
 //! | a program, and a program around a program | [`Application`], [`Onward`], [`Outlet`] |
 //! | the request | [`Environ`], [`Input`] |
 //! | the answer | [`StartResponse`], [`Body`], [`Head`], [`Answered`] |
-//! | the ways to run it | [`serve`]; [`run_cgi`], [`run_fastcgi`], [`run_scgi`]; [`serve_fastcgi`], [`serve_scgi`]; [`rehearse`] |
+//! | the ways to run it | [`serve`]; [`run_cgi`], [`run_fastcgi`], [`run_scgi`]; [`serve_fastcgi`], [`serve_scgi`], [`serve_http`]; [`rehearse`] |
 //! | what a worker can be told | [`Settings`], [`Peers`], [`Stop`] |
 //!
 //! # Beside PEP 3333
@@ -81,6 +81,7 @@ mod answer;
 mod application;
 mod cgi;
 mod descriptor;
+mod development;
 mod fastcgi;
 mod head;
 mod input;
@@ -100,9 +101,11 @@ mod worker;
 pub use answer::{Answered, Body, Errors, StartResponse};
 pub use application::{Application, Error, Result, application};
 pub use cgi::{EXIT_BROKEN, EXIT_NO_CGI, run_cgi};
+pub use development::serve_http;
 pub use fastcgi::{run_fastcgi, serve_fastcgi};
 pub use gatebridge_cgi::{Environ, Redirect, Scheme};
 pub use head::{Head, HeadError, IntoHeaders, IntoStatus};
+
 pub use http;
 pub use input::{Input, Source};
 pub use lint::{Lint, Violation, lint};

@@ -43,8 +43,8 @@ pub(crate) fn perform<C: Carrier>(
     if outlet.is_aborted() {
         return Outcome::Aborted;
     }
-    let place = environ.script_name.escape_ascii();
-    let text = format!("{} {place}: the application failed: {fault}\n", environ.method);
+    let (script, path) = (environ.script_name.escape_ascii(), environ.path_info.escape_ascii());
+    let text = format!("{} {script}{path}: the application failed: {fault}\n", environ.method);
     // Without an error stream there is nobody to tell.
     let _ = outlet.errors(text.as_bytes());
     match outlet.progress() {

@@ -4,24 +4,22 @@
 use std::io::{self, BufRead, Read};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 use gatebridge_cgi::Environ;
 use gatebridge_scgi::{Error, Server, ServerEvent};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown, sockopt};
+use rustix::net::sockopt;
 
 use crate::application::Application;
 use crate::descriptor::{Descriptor, write_all};
 use crate::input::{Input, Source};
 use crate::perform::{Outcome, perform};
 use crate::script::{Carrier, Facts, ScriptOutlet};
-use crate::settings::{HEADER_TIMEOUT_MS, LINGER_MS, READ_BYTES, Settings};
-use crate::socket::Listener;
+use crate::settings::{HEADER_TIMEOUT_MS, READ_BYTES, Settings};
+use crate::socket::{self, Listener};
 use crate::stop::Stop;
 use crate::worker::complain;
 
@@ -63,7 +61,7 @@ pub(crate) fn serve_first(
         let mut workers = Vec::new();
         for number in 1..=settings.threads.max(1) {
             let work = move || {
-                while let Some(socket) = next_connection(listener, first, stop)? {
+                while let Some(socket) = listener.next(first, stop)? {
                     if let Err(fault) = answer(application, &socket) {
                         complain(&format!("an SCGI connection was closed: {fault}"));
                     }
@@ -81,32 +79,6 @@ pub(crate) fn serve_first(
         // Whoever fails fails for all; an application's panic does not get so far.
         workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Ok(())))
     })
-}
-
-/// Waits for a connection; `None` when told to stop.
-fn next_connection(
-    listener: &Listener,
-    first: &Mutex<Vec<OwnedFd>>,
-    stop: &Stop,
-) -> io::Result<Option<OwnedFd>> {
-    loop {
-        if let Some(socket) = first.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            return Ok(Some(socket));
-        }
-        let awaited = [stop.as_fd(), listener.as_fd()];
-        let mut awaited = awaited.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
-        match poll(&mut awaited, None) {
-            Ok(_) if !awaited[0].revents().is_empty() => return Ok(None),
-            Ok(_) => {
-                // Another thread may have been faster.
-                if let Some(socket) = listener.accept()? {
-                    return Ok(Some(socket));
-                }
-            }
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 /// Answers the one request of a connection. An error is the peer's.
@@ -149,25 +121,11 @@ fn answer(application: &impl Application, socket: &OwnedFd) -> Result<(), Box<dy
     Ok(())
 }
 
-/// Lets the end of the answer reach a peer that is still sending: a close now would be a reset (RFC 9112 9.6 has the
-/// same trouble).
+/// Lets the end of the answer reach a peer that is still sending.
 fn linger(source: &mut Body<'_>) {
     while let Ok(ServerEvent::Body(_)) = source.server.next_event() {}
-    let has_ended = !matches!(source.server.next_event(), Ok(ServerEvent::NeedData));
-    if has_ended || shutdown(source.socket, Shutdown::Write).is_err() {
-        return;
-    }
-    let deadline = Instant::now() + Duration::from_millis(LINGER_MS);
-    let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-    while left(deadline) > Duration::ZERO {
-        let patience = Some(left(deadline).max(Duration::from_millis(1)));
-        if sockopt::set_socket_timeout(source.socket, sockopt::Timeout::Recv, patience).is_err() {
-            return;
-        }
-        match rustix::io::read(source.socket, &mut [0; 4096][..]) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
+    if matches!(source.server.next_event(), Ok(ServerEvent::NeedData)) {
+        socket::linger(source.socket);
     }
 }
 
@@ -232,7 +190,7 @@ impl Read for Body<'_> {
 
 impl Source for Body<'_> {
     fn is_aborted(&self) -> bool {
-        has_gone(self.socket)
+        socket::has_gone(self.socket)
     }
 }
 
@@ -253,14 +211,6 @@ impl Carrier for Connection<'_> {
     }
 
     fn is_aborted(&self) -> bool {
-        has_gone(self.0)
+        socket::has_gone(self.0)
     }
-}
-
-/// Whether the peer has closed: SCGI has no other way to say that nobody waits any more (lesson 49).
-fn has_gone(socket: &OwnedFd) -> bool {
-    let mut peer = [PollFd::new(socket, PollFlags::RDHUP)];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-    poll(&mut peer, Some(&at_once)).is_ok() && peer[0].revents().intersects(gone)
 }

@@ -16,12 +16,18 @@ use crate::outlet::{self, Outlet};
 /// in one write; larger pieces pass without being copied.
 pub(crate) const HELD_BYTES: usize = 8 * 1024;
 
-/// What carries script output. Its slices are to leave in one write, if the system allows it.
+/// What carries an answer. Slices are a head, and two pieces of the body behind it; each may be empty. They are to
+/// leave in one write, if the system allows it.
 pub(crate) trait Carrier: Send {
-    /// Sends bytes of the output.
+    /// The bytes of a head, final or 1xx.
+    fn head(&mut self, head: &Head) -> io::Result<Vec<u8>> {
+        Ok(lines(head))
+    }
+
+    /// Sends bytes of the answer.
     fn send(&mut self, slices: [&[u8]; 3]) -> io::Result<()>;
 
-    /// Sends the last bytes of the output, and its end.
+    /// Sends the last bytes of the answer, and its end.
     fn finish(&mut self, slices: [&[u8]; 3]) -> io::Result<()>;
 
     /// Sends a range of a file, never an empty one. `false` when it must be read and sent by pieces.
@@ -51,9 +57,9 @@ pub(crate) enum Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// It is a HEAD.
-    is_head: bool,
+    pub(crate) is_head: bool,
     /// The next hop takes 1xx heads.
-    takes_hints: bool,
+    pub(crate) takes_hints: bool,
 }
 
 impl From<&Environ> for Facts {
@@ -121,7 +127,7 @@ impl<C: Carrier> ScriptOutlet<C> {
 
     /// Sends everything that is held back, and `bytes`.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let lines = self.head.take().map(|head| lines(&head)).unwrap_or_default();
+        let lines = self.head.take().map(|head| self.carrier.head(&head)).transpose()?.unwrap_or_default();
         if lines.is_empty() && self.held.is_empty() && bytes.is_empty() {
             return Ok(());
         }
@@ -136,7 +142,8 @@ impl<C: Carrier> Outlet for ScriptOutlet<C> {
     fn early_hints(&mut self, headers: &HeaderMap) -> io::Result<bool> {
         if self.facts.takes_hints {
             let head = Head { status: StatusCode::EARLY_HINTS, headers: headers.clone() };
-            self.carrier.send([&lines(&head), b"", b""])?;
+            let lines = self.carrier.head(&head)?;
+            self.carrier.send([&lines, b"", b""])?;
         }
         Ok(self.facts.takes_hints)
     }
@@ -170,7 +177,7 @@ impl<C: Carrier> Outlet for ScriptOutlet<C> {
         if self.carrier.send_file(file, &range)? {
             return Ok(());
         }
-        outlet::by_pieces(file, range, |piece| self.carrier.send([piece, b"", b""]))
+        outlet::by_pieces(file, range, |piece| self.carrier.send([b"", piece, b""]))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -187,15 +194,15 @@ impl<C: Carrier> Outlet for ScriptOutlet<C> {
                 format!("the body ended after {} bytes, but Content-Length is {declared}", self.taken);
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
-        let head = self.head.take().map(|mut head| {
+        let lines = self.head.take().map(|mut head| {
             // Nothing has left, so the whole is here and its length known; HEAD says it as GET would.
             if head.has_body() && (self.taken > 0 || !self.is_bodiless) {
                 head.headers.entry(CONTENT_LENGTH).or_insert_with(|| self.taken.into());
             }
-            lines(&head)
+            self.carrier.head(&head)
         });
         self.progress = Progress::Committed;
-        self.carrier.finish([&head.unwrap_or_default(), &self.held, b""])?;
+        self.carrier.finish([&lines.transpose()?.unwrap_or_default(), &self.held, b""])?;
         self.held.clear();
         self.progress = Progress::Ended;
         Ok(())

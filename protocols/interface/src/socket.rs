@@ -1,12 +1,18 @@
-//! The listening socket that a worker is given, and who may connect to it; it must not know what is spoken.
+//! The sockets of workers: who may connect to them, and how they are closed; it must not know what is spoken.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use gatebridge_fastcgi::WEB_SERVER_ADDRS;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with, sockopt};
+use rustix::net::{Shutdown, SocketAddrAny, SocketFlags, acceptfrom_with, shutdown, sockopt};
+
+use crate::settings::LINGER_MS;
+use crate::stop::Stop;
 
 /// Who may connect over TCP. Whoever can speak FastCGI or SCGI to a program can claim to be any user, so by itself
 /// only this machine may.
@@ -82,6 +88,58 @@ impl Listener {
                 Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+}
+
+impl Listener {
+    /// Waits for a connection, after those that were accepted before; `None` when told to stop.
+    pub(crate) fn next(&self, first: &Mutex<Vec<OwnedFd>>, stop: &Stop) -> io::Result<Option<OwnedFd>> {
+        loop {
+            if let Some(socket) = first.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+                return Ok(Some(socket));
+            }
+            let awaited = [stop.as_fd(), self.as_fd()];
+            let mut awaited = awaited.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+            match poll(&mut awaited, None) {
+                Ok(_) if !awaited[0].revents().is_empty() => return Ok(None),
+                Ok(_) => {
+                    // Another thread may have been faster.
+                    if let Some(socket) = self.accept()? {
+                        return Ok(Some(socket));
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Whether the peer has closed, which says that nobody waits any more (lesson 49).
+pub(crate) fn has_gone(socket: &OwnedFd) -> bool {
+    let mut peer = [PollFd::new(socket, PollFlags::RDHUP)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    poll(&mut peer, Some(&at_once)).is_ok() && peer[0].revents().intersects(gone)
+}
+
+/// Ends the writing half, and reads on until the peer closes too: to close with bytes unread would be a reset, which
+/// takes the end of the answer with it (RFC 9112 9.6).
+pub(crate) fn linger(socket: &OwnedFd) {
+    let deadline = Instant::now() + Duration::from_millis(LINGER_MS);
+    if shutdown(socket, Shutdown::Write).is_err() {
+        return;
+    }
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(left)).is_err()
+        {
+            return;
+        }
+        match rustix::io::read(socket, &mut [0; 4096][..]) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
         }
     }
 }

@@ -36,7 +36,12 @@ pub(crate) fn on_descriptor_0(what: &str, run: impl FnOnce(OwnedFd, &Stop) -> io
         ));
         return EXIT_NO_SOCKET.into();
     }
-    match stop_by_signals().and_then(|stop| run(stdin().try_clone_to_owned()?, &stop)) {
+    until_stopped(what, |stop| run(stdin().try_clone_to_owned()?, stop))
+}
+
+/// Runs a server until a signal says stop.
+pub(crate) fn until_stopped(what: &str, run: impl FnOnce(&Stop) -> io::Result<()>) -> ExitCode {
+    match stop_by_signals().and_then(|stop| run(&stop)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("the {what} worker cannot run on: {error}"));

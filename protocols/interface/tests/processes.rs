@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(_) => return serve_with(questions(), &Settings::default().threads(2)),
         Err(_) => {}
     }
-    let tests: [(&str, fn()); 14] = [
+    let tests: [(&str, fn()); 15] = [
         ("a_small_answer_is_one_write", a_small_answer_is_one_write),
         ("a_cgi_program_answers", a_cgi_program_answers),
         ("a_body_is_read_to_its_length_and_no_further", a_body_is_read_to_its_length_and_no_further),
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         ("a_reader_that_leaves_is_an_abort", a_reader_that_leaves_is_an_abort),
         ("a_cgi_program_starts_no_thread", a_cgi_program_starts_no_thread),
         ("wrong_starts_explain_themselves", wrong_starts_explain_themselves),
+        ("listen_is_a_server_for_development", listen_is_a_server_for_development),
         ("a_listening_socket_is_fastcgi", a_listening_socket_is_fastcgi),
         ("or_scgi_when_the_first_bytes_say_so", or_scgi_when_the_first_bytes_say_so),
         ("sigterm_ends_a_worker_after_its_requests", sigterm_ends_a_worker_after_its_requests),
@@ -168,7 +169,7 @@ fn errors_become_500_or_an_exit_status() {
         assert!(text(&output.stdout).starts_with("Status: 500 "), "{path}: {}", text(&output.stdout));
         assert!(output.status.success(), "{path}: the answer is whole");
         assert!(
-            text(&output.stderr).contains("GET /questions: the application failed: "),
+            text(&output.stderr).contains(&format!("GET /questions{path}: the application failed: ")),
             "{}",
             text(&output.stderr)
         );
@@ -214,6 +215,24 @@ fn wrong_starts_explain_themselves() {
     let output = program("cgi").output().unwrap();
     assert_eq!(output.status.code(), Some(EXIT_NO_CGI.into()));
     assert!(text(&output.stderr).contains("REQUEST_METHOD"), "{}", text(&output.stderr));
+}
+
+fn listen_is_a_server_for_development() {
+    let mut child = program("serve").args(["--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    let address = line.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).unwrap().0;
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello\n"), "{answer}");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert!(child.wait().unwrap().success());
+    let output = program("serve").args(["--listen", "nowhere"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(EXIT_NO_SOCKET.into()));
+    assert!(text(&output.stderr).contains("\"nowhere\""), "{}", text(&output.stderr));
 }
 
 struct Running(Child, std::path::PathBuf);
