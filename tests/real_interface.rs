@@ -1,7 +1,7 @@
 //! Programs on the interface crate as workers of nginx, without the gateway: by FastCGI and by SCGI, over unix sockets. It
 //! must not know which of the two a program finds out to be.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 
