@@ -43,7 +43,7 @@
 //! | a program, and a program around a program | [`Application`], [`Onward`], [`Outlet`] |
 //! | the request | [`Environ`], [`Input`] |
 //! | the answer | [`StartResponse`], [`Body`], [`Head`], [`Answered`] |
-//! | the ways to run it | [`serve`]; [`run_cgi`], [`run_fastcgi`], [`run_scgi`]; [`serve_fastcgi`], [`serve_scgi`], [`serve_http`]; [`rehearse`] |
+//! | the ways to run it | [`serve`]; [`run_cgi`], [`run_fastcgi`], [`run_scgi`]; [`serve_fastcgi`], [`serve_scgi`]; `serve_http` with the feature `development`; [`rehearse`] |
 //! | what a worker can be told | [`Settings`], [`Peers`], [`Stop`] |
 //!
 //! # Beside PEP 3333
@@ -81,6 +81,7 @@ mod answer;
 mod application;
 mod cgi;
 mod descriptor;
+#[cfg(feature = "development")]
 mod development;
 mod fastcgi;
 mod head;
@@ -101,6 +102,7 @@ mod worker;
 pub use answer::{Answered, Body, Errors, StartResponse};
 pub use application::{Application, Error, Result, application};
 pub use cgi::{EXIT_BROKEN, EXIT_NO_CGI, run_cgi};
+#[cfg(feature = "development")]
 pub use development::serve_http;
 pub use fastcgi::{run_fastcgi, serve_fastcgi};
 pub use gatebridge_cgi::{Environ, Redirect, Scheme};

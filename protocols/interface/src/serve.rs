@@ -1,7 +1,6 @@
 //! Finds out how the program was started and runs it so; it must not know how any of the runners works.
 
 use std::io::{self, IsTerminal as _};
-use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 
@@ -14,8 +13,8 @@ use crate::application::Application;
 use crate::settings::Settings;
 use crate::socket::Listener;
 use crate::stop::Stop;
-use crate::worker::{EXIT_NO_SOCKET, complain, is_worker, on_descriptor_0, until_stopped};
-use crate::{cgi, development, fastcgi, scgi};
+use crate::worker::{EXIT_NO_SOCKET, complain, is_worker, on_descriptor_0};
+use crate::{cgi, fastcgi, scgi};
 
 /// Where a program that is started at a terminal serves. Loopback: it is for who sits there.
 const DEVELOPMENT_ADDRESS: &str = "127.0.0.1:8080";
@@ -26,10 +25,11 @@ const DEVELOPMENT_ADDRESS: &str = "127.0.0.1:8080";
 /// |---|---|---|
 /// | a listening socket | | a FastCGI worker, or an SCGI worker if the first peer speaks that |
 /// | anything else | `GATEWAY_INTERFACE` | a CGI program |
-/// | a terminal | | a server for development at <http://127.0.0.1:8080/>, which says so |
+/// | a terminal | | with the feature `development`: a server at <http://127.0.0.1:8080/>, which says so |
 /// | anything else | | a mistake, which is explained on standard error; exit status [`EXIT_NO_SOCKET`] |
 ///
-/// `--listen ADDRESS` as the first argument makes it a server for development at that address, whatever descriptor 0 is.
+/// With the feature `development`, `--listen ADDRESS` as the first argument makes what would be a mistake a server for
+/// development at that address.
 ///
 /// The other exit statuses are those of [`run_cgi`](crate::run_cgi) and [`run_fastcgi`](crate::run_fastcgi).
 ///
@@ -48,10 +48,6 @@ pub fn serve(application: impl Application) -> ExitCode {
 /// [`serve`] with settings for the persistent ways.
 #[must_use = "it is what `main` returns"]
 pub fn serve_with(application: impl Application, settings: &Settings) -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().is_some_and(|argument| argument == "--listen") {
-        return develop(application, &arguments.next().unwrap_or_default(), settings);
-    }
     if is_worker() {
         return on_descriptor_0("FastCGI or SCGI", |socket, stop| {
             worker(application, socket, settings, stop)
@@ -60,7 +56,13 @@ pub fn serve_with(application: impl Application, settings: &Settings) -> ExitCod
     if cgi::is_cgi() {
         return cgi::run_cgi(application);
     }
-    if io::stdin().is_terminal() {
+    // Lesson 7: only now. Some gateways make a CGI program's arguments from the query.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|argument| argument == "--listen") {
+        let address = arguments.next().unwrap_or_default();
+        return develop(application, &address.to_string_lossy(), settings);
+    }
+    if cfg!(feature = "development") && io::stdin().is_terminal() {
         return develop(application, DEVELOPMENT_ADDRESS, settings);
     }
     complain(&explanation());
@@ -68,30 +70,40 @@ pub fn serve_with(application: impl Application, settings: &Settings) -> ExitCod
 }
 
 /// Serves HTTP by itself until a signal says stop.
+#[cfg(feature = "development")]
 fn develop(application: impl Application, address: &str, settings: &Settings) -> ExitCode {
-    let listener = match TcpListener::bind(address) {
+    let listener = match std::net::TcpListener::bind(address) {
         Ok(listener) => listener,
         Err(error) => {
-            complain(&format!(
-                "cannot listen at \"{address}\": {error}; --listen takes an address such as 127.0.0.1:8080"
-            ));
+            let hint = "--listen takes an address such as 127.0.0.1:8080";
+            complain(&format!("cannot listen at \"{address}\": {error}; {hint}"));
             return EXIT_NO_SOCKET.into();
         }
     };
     let bound = listener.local_addr().map_or_else(|_| address.to_owned(), |bound| bound.to_string());
     complain(&format!(
-        "listening on http://{bound}/ for development; in earnest let a gateway start this program"
+        "listening on http://{bound}/ for development; in earnest a gateway starts this program"
     ));
-    until_stopped("HTTP", |stop| development::serve_http(application, listener, settings, stop))
+    crate::worker::until_stopped("HTTP", |stop| {
+        crate::development::serve_http(application, listener, settings, stop)
+    })
+}
+
+#[cfg(not(feature = "development"))]
+fn develop(_: impl Application, _: &str, _: &Settings) -> ExitCode {
+    complain("--listen needs the feature `development` of the crate gatebridge-interface");
+    EXIT_NO_SOCKET.into()
 }
 
 fn explanation() -> String {
-    let program = std::env::args().next().unwrap_or_else(|| "this program".into());
+    let program = std::env::args_os().next().unwrap_or_else(|| "this program".into());
+    let program = program.to_string_lossy();
+    let feature = if cfg!(feature = "development") { "" } else { " (built with the feature `development`)" };
     format!(
         "{program} answers web requests, and must be started by a gateway:\n  \
          as a CGI program, one process for each request, with GATEWAY_INTERFACE in its environment; or\n  \
          as a FastCGI or SCGI worker, with a listening socket as its standard input.\n\
-         Here it has neither. To see it work, run `{program} --listen 127.0.0.1:8080`, or put it into a folder `cgi-bin` and \
+         Here it has neither. To see it work, run `{program} --listen 127.0.0.1:8080`{feature}, or put it into a folder `cgi-bin` and \
          run `gatebridge serve` beside that."
     )
 }

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(_) => return serve_with(questions(), &Settings::default().threads(2)),
         Err(_) => {}
     }
-    let tests: [(&str, fn()); 15] = [
+    let tests: [(&str, fn()); 16] = [
         ("a_small_answer_is_one_write", a_small_answer_is_one_write),
         ("a_cgi_program_answers", a_cgi_program_answers),
         ("a_body_is_read_to_its_length_and_no_further", a_body_is_read_to_its_length_and_no_further),
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         ("a_cgi_program_starts_no_thread", a_cgi_program_starts_no_thread),
         ("wrong_starts_explain_themselves", wrong_starts_explain_themselves),
         ("listen_is_a_server_for_development", listen_is_a_server_for_development),
+        ("lesson_7_arguments_from_a_query_change_nothing", lesson_7_arguments_from_a_query_change_nothing),
         ("a_listening_socket_is_fastcgi", a_listening_socket_is_fastcgi),
         ("or_scgi_when_the_first_bytes_say_so", or_scgi_when_the_first_bytes_say_so),
         ("sigterm_ends_a_worker_after_its_requests", sigterm_ends_a_worker_after_its_requests),
@@ -218,6 +219,11 @@ fn wrong_starts_explain_themselves() {
 }
 
 fn listen_is_a_server_for_development() {
+    if !cfg!(feature = "development") {
+        let output = program("serve").args(["--listen", "127.0.0.1:0"]).output().unwrap();
+        assert!(text(&output.stderr).contains("`development`"), "{}", text(&output.stderr));
+        return;
+    }
     let mut child = program("serve").args(["--listen", "127.0.0.1:0"]).spawn().unwrap();
     let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -233,6 +239,11 @@ fn listen_is_a_server_for_development() {
     let output = program("serve").args(["--listen", "nowhere"]).output().unwrap();
     assert_eq!(output.status.code(), Some(EXIT_NO_SOCKET.into()));
     assert!(text(&output.stderr).contains("\"nowhere\""), "{}", text(&output.stderr));
+}
+
+fn lesson_7_arguments_from_a_query_change_nothing() {
+    let output = cgi("GET", "/hello", None).args(["--listen", "0.0.0.0:0"]).output().unwrap();
+    assert!(text(&output.stdout).ends_with("hello\n"), "{}", text(&output.stderr));
 }
 
 struct Running(Child, std::path::PathBuf);
