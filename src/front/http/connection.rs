@@ -27,6 +27,10 @@ pub(super) const BODY_READ_BYTES: usize = 64 * 1024;
 /// What a client is told to wait whose address has as many connections as it may: they come and go in moments.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// A client that has just connected is about to ask, and has no way of knowing that we drain: so long is it waited for.
+/// One round trip over a bad line; a connection that has been served before may be closed at any time (RFC 9112 9.3.1).
+const FRESH_GRACE: Duration = Duration::from_secs(1);
+
 /// One connection and all that belongs to it while it is open.
 pub(super) struct Connection {
     pub(super) stream: Stream,
@@ -93,12 +97,20 @@ impl Connection {
     async fn serve(&mut self) {
         let mut drain = self.drain.clone();
         self.deadline.set(Some(self.shared.settings.limits.head_timeout));
+        let mut is_fresh = true;
         loop {
             let head = {
-                let draining = drain.reached(Phase::Draining);
-                tokio::pin!(draining);
-                poll_fn(|cx| self.poll_head(cx, draining.as_mut())).await
+                let time_to_go = async {
+                    drain.reached(Phase::Draining).await;
+                    if is_fresh {
+                        // Boxed, so that only those who need it carry it.
+                        Box::pin(tokio::time::sleep(FRESH_GRACE)).await;
+                    }
+                };
+                tokio::pin!(time_to_go);
+                poll_fn(|cx| self.poll_head(cx, time_to_go.as_mut())).await
             };
+            is_fresh = false;
             match head {
                 Ok(head) => {
                     // Boxed, so that an idle connection does not carry the room that a request needs.
@@ -129,7 +141,7 @@ impl Connection {
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        mut draining: std::pin::Pin<&mut impl Future<Output = ()>>,
+        mut time_to_go: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Poll<Result<RequestHead, NoHead>> {
         loop {
             match self.codec.next_event() {
@@ -142,14 +154,15 @@ impl Connection {
             if idle {
                 self.codec.release_buffer();
                 self.output.release();
-                if draining.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Err(NoHead::Closed));
-                }
             }
             if self.deadline.poll_passed(cx).is_ready() {
                 return Poll::Ready(Err(if idle { NoHead::Closed } else { NoHead::TooSlow }));
             }
             match self.stream.poll_readable(cx) {
+                // Only here: a request that has arrived is answered.
+                Poll::Pending if idle && time_to_go.as_mut().poll(cx).is_ready() => {
+                    return Poll::Ready(Err(NoHead::Closed));
+                }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Closed)),
                 Poll::Ready(Ok(())) => {}
