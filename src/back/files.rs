@@ -63,15 +63,30 @@ fn with_slash(target: &[u8]) -> Response {
         Some(question) => target.split_at(question),
         None => (target, &b""[..]),
     };
-    // Two slashes at the start would name another host (RFC 3986 4.2).
+    let path = without_authority(path);
+    // Two slashes at the start would name another host (RFC 3986 4.2), and to a browser a backslash is a slash.
     let first = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
-    let rest = &path[first..];
+    let rest = match &path[first..] {
+        [b'\\', rest @ ..] => [b"%5C", rest].concat(),
+        rest => rest.to_vec(),
+    };
     let mut response =
         Response::text(StatusCode::MOVED_PERMANENTLY, "the folder's address ends in a slash\n");
-    if let Ok(location) = HeaderValue::from_bytes(&[b"/", rest, b"/", query].concat()) {
+    if let Ok(location) = HeaderValue::from_bytes(&[b"/", &rest[..], b"/", query].concat()) {
         response.headers.insert(header::LOCATION, location);
     }
     response
+}
+
+/// RFC 9112 3.2.2: a target in absolute form names scheme and host before its path.
+fn without_authority(path: &[u8]) -> &[u8] {
+    match memchr::memmem::find(path, b"://") {
+        Some(colon) if !path.starts_with(b"/") => {
+            let rest = &path[colon + 3..];
+            &rest[memchr::memchr(b'/', rest).unwrap_or(rest.len())..]
+        }
+        _ => path,
+    }
 }
 
 fn file(found: OpenedFile, asked: &HeaderMap) -> Response {
@@ -149,6 +164,22 @@ mod tests {
         let mut sly = request("/sub", &Recorded::new());
         sly.environ.request_uri = bytes::Bytes::from_static(b"//sub");
         assert_eq!(files.call(sly).await.unwrap().headers[header::LOCATION], "/sub/");
+    }
+
+    #[tokio::test]
+    async fn the_address_of_a_folder_never_leads_to_another_host() {
+        let files = files("host");
+        for (target, location) in [
+            ("http://a.example/sub?b", "/sub/?b"),
+            ("http://a.example//sub", "/sub/"),
+            ("/\\evil.example/../sub", "/%5Cevil.example/../sub/"),
+            ("//\\evil.example/../sub", "/%5Cevil.example/../sub/"),
+            ("/sub?c=http://d/", "/sub/?c=http://d/"),
+        ] {
+            let mut asked = request("/sub", &Recorded::new());
+            asked.environ.request_uri = target.into();
+            assert_eq!(files.call(asked).await.unwrap().headers[header::LOCATION], location, "{target}");
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,8 @@ use super::script::{LookupFailure, Refusal, check_name, check_plain, failure, op
 #[derive(Clone, Debug)]
 pub struct FileRoot {
     path: PathBuf,
-    /// Folders and files below it that are executed elsewhere: their text is never an answer.
+    /// Folders and files below it that are executed elsewhere, by their names and by what these lead to: their text is
+    /// never an answer.
     programs: Vec<PathBuf>,
 }
 
@@ -46,7 +47,13 @@ impl FileRoot {
     /// (lesson 29: the source of a script is never served).
     #[must_use]
     pub fn new(path: &Path, programs: impl IntoIterator<Item = PathBuf>) -> Self {
-        let programs = programs.into_iter().filter(|program| program.starts_with(path)).collect();
+        let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let real_root = real(path);
+        let programs = programs
+            .into_iter()
+            .flat_map(|program| [real(&program), program])
+            .filter(|program| program.starts_with(path) || program.starts_with(&real_root))
+            .collect();
         Self { path: path.to_owned(), programs }
     }
 
@@ -72,7 +79,7 @@ impl FileRoot {
                 return Err(LookupFailure::Forbidden { path, why });
             }
         }
-        if self.programs.iter().any(|program| path.starts_with(program)) {
+        if self.is_program(&path) {
             return Err(LookupFailure::Forbidden { path, why: Refusal::IsProgram });
         }
         let failed = |errno| failure(path.clone(), errno);
@@ -84,6 +91,14 @@ impl FileRoot {
             open_beneath_with(root.as_fd(), OsStr::from_bytes(&relative), flags).map_err(failed)?.into();
         let metadata =
             file.metadata().map_err(|source| LookupFailure::Broken { path: path.clone(), source })?;
+        // A link beneath the folder may lead to a program under another name.
+        if !self.programs.is_empty() {
+            let opened =
+                real_path(&file).map_err(|source| LookupFailure::Broken { path: path.clone(), source })?;
+            if self.is_program(&opened) {
+                return Err(LookupFailure::Forbidden { path, why: Refusal::IsProgram });
+            }
+        }
         if metadata.is_dir() && !below.is_empty() && !below.ends_with(b"/") {
             return Ok(Found::FolderWithoutSlash);
         }
@@ -95,6 +110,15 @@ impl FileRoot {
         }
         Ok(Found::File(Box::new(OpenedFile { file, metadata, path })))
     }
+
+    fn is_program(&self, path: &Path) -> bool {
+        self.programs.iter().any(|program| path.starts_with(program))
+    }
+}
+
+/// Where an opened file lies in truth, whatever links led to it.
+fn real_path(file: &File) -> std::io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 #[cfg(test)]
@@ -167,5 +191,25 @@ mod tests {
         let folder = Folder::new("fifo");
         rustix::fs::mkfifoat(rustix::fs::CWD, folder.root().join("fifo"), Mode::RUSR).unwrap();
         assert_eq!(found(&FileRoot::new(&folder.root(), []), "/fifo"), "403");
+    }
+
+    #[test]
+    fn lesson_29_no_link_leads_to_the_text_of_a_program() {
+        let folder = Folder::new("alias");
+        let cgi = folder.root().join("cgi-bin");
+        std::fs::create_dir(&cgi).unwrap();
+        std::fs::write(cgi.join("hello"), "source").unwrap();
+        symlink("cgi-bin", folder.root().join("alias")).unwrap();
+        symlink("cgi-bin/hello", folder.root().join("hello.txt")).unwrap();
+        symlink("public", folder.0.join("site")).unwrap();
+        let root = FileRoot::new(&folder.root(), [cgi.clone()]);
+        // The same folder by another name than the route of its programs has it.
+        let by_link = FileRoot::new(&folder.0.join("site"), [cgi]);
+        for root in [root, by_link] {
+            for path in ["/cgi-bin/hello", "/alias/hello", "/hello.txt"] {
+                assert_eq!(found(&root, path), "403", "{path}");
+            }
+            assert_eq!(found(&root, "/index.html"), "index");
+        }
     }
 }
