@@ -146,6 +146,23 @@ fn explain_tells_what_the_script_is_told() {
 }
 
 #[test]
+fn explain_takes_every_url_that_a_client_may_send() {
+    let folder = site();
+    for (url, line) in [
+        ("/cgi-bin/hello?next=http://other.example/x", "  QUERY_STRING=next=http://other.example/x"),
+        ("http://[::1]/cgi-bin/hello", "  SERVER_NAME=[::1]"),
+        ("HTTPS://site.example/cgi-bin/hello", "  SERVER_PORT=443"),
+        ("http://site.example?x/cgi-bin/hello", "route        /"),
+    ] {
+        let (_, shown) = explain(&folder, &[url]);
+        assert!(shown.lines().any(|shown| shown == line), "{url}: {line:?} is missing in:\n{shown}");
+    }
+    for url in ["ftp://site.example/", "http://us er/", "http://site.example:99999/"] {
+        assert_eq!(explain(&folder, &[url]).0, 2, "{url}");
+    }
+}
+
+#[test]
 fn explain_says_why_nothing_would_answer_and_starts_nothing() {
     let folder = site();
     for (url, said) in [

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
-use gatebridge_cgi::Environ;
+use gatebridge_cgi::{Environ, Scheme};
+use gatebridge_http1::Host;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::config;
@@ -66,8 +67,9 @@ impl Explain {
     /// The environ of the request that the arguments describe.
     fn environ(&self, config: &config::Config) -> anyhow::Result<Environ> {
         let (scheme, rest) = match self.url.split_once("://") {
-            Some((scheme, rest)) => (scheme, Some(rest)),
-            None => ("http", None),
+            // A path may have another URL in its query.
+            Some((scheme, rest)) if !self.url.starts_with('/') => (scheme, Some(rest)),
+            _ => ("http", None),
         };
         let (authority, target) = match rest {
             Some(rest) => rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())),
@@ -83,12 +85,15 @@ impl Explain {
             self.head(authority)?,
         );
         environ.path_info = Bytes::copy_from_slice(path.as_bytes());
-        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
-        environ.server_name = Bytes::copy_from_slice(host.as_bytes());
-        if scheme == "https" {
-            environ.scheme = gatebridge_cgi::Scheme::Https;
-        }
-        environ.server_port = port.parse().unwrap_or_else(|_| environ.scheme.default_port());
+        let host =
+            Host::parse(&Bytes::copy_from_slice(authority.as_bytes())).context("the host of the URL")?;
+        environ.server_name = Bytes::copy_from_slice(host.name().as_bytes());
+        environ.scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            other => anyhow::bail!("a URL of http or https is wanted, and this is one of {other:?}"),
+        };
+        environ.server_port = host.port().unwrap_or_else(|| environ.scheme.default_port());
         environ.server_software = Bytes::copy_from_slice(config.server.name.as_bytes());
         Ok(environ)
     }

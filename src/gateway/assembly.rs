@@ -157,7 +157,7 @@ fn stop(pool: Arc<Pool>) -> tokio::task::JoinHandle<()> {
 }
 
 /// The folders and files that CGI routes execute: their text is never served (lesson 29).
-fn program_paths(config: &Config) -> Vec<std::path::PathBuf> {
+pub(super) fn program_paths(config: &Config) -> Vec<std::path::PathBuf> {
     let path = |route: &Arc<Route>| match &route.back {
         RouteBack::Cgi(back) => Some(back.path.clone()),
         _ => None,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use gatebridge_cgi::{Environ, Listing};
 
+use super::assembly::program_paths;
 use crate::back::{Cgi, Pool};
 use crate::config::{
     self, CgiBack, Config, ConnectAddress, Connected, PoolBack, PoolKind, PoolProtocol, Route, RouteBack,
@@ -75,7 +76,8 @@ impl Explanation {
             RouteBack::Pool(back) => self.fill_pool(config, route, back, environ)?,
             RouteBack::Files(back) => {
                 self.fact("back", format!("files {}", back.root.display()));
-                match FileRoot::new(&back.root, []).lookup(&environ.path_info, &back.index) {
+                match FileRoot::new(&back.root, program_paths(config)).lookup(&environ.path_info, &back.index)
+                {
                     Ok(Found::File(file)) => {
                         self.fact("file", file.path.display().to_string());
                         None
