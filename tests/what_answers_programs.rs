@@ -265,17 +265,22 @@ fn lesson_17_a_silent_program_is_504_and_ended() {
 }
 
 #[test]
-fn lesson_17_a_started_worker_that_was_silent_too_long_is_replaced() {
-    let backs = Backs::with(
-        &[Back::FastCgiStarted, Back::ScgiStarted],
-        Setup { route: "first_byte_timeout = \"100ms\"", ..Setup::default() },
-    );
-    for back in [Back::FastCgiStarted, Back::ScgiStarted] {
-        let record = backs.record(back);
-        let first = record.started();
-        backs.ask(back, "GET", "/silent", &[], b"").expect(504);
-        process::wait_for_end(first);
-        assert_ne!(record.started_after(1), first, "{back:?}");
+fn lesson_17_a_started_worker_whose_time_has_passed_is_replaced() {
+    for (route, question, status) in [
+        ("first_byte_timeout = \"100ms\"", "/silent", 504),
+        ("timeout = \"100ms\"", "/silent", 504),
+        ("output_timeout = \"100ms\"", "/stalls", 200),
+        ("timeout = \"100ms\"", "/stalls", 200),
+    ] {
+        let backs =
+            Backs::with(&[Back::FastCgiStarted, Back::ScgiStarted], Setup { route, ..Setup::default() });
+        for back in [Back::FastCgiStarted, Back::ScgiStarted] {
+            let record = backs.record(back);
+            let first = record.started();
+            assert_eq!(backs.ask(back, "GET", question, &[], b"").status(), status, "{route}, {back:?}");
+            process::wait_for_end(first);
+            assert_ne!(record.started_after(1), first, "{route}, {back:?}");
+        }
     }
 }
 

@@ -241,6 +241,10 @@ impl Line for FastCgi {
         told
     }
 
+    fn overdue(&mut self, why: &str) {
+        self.wire.condemn(why);
+    }
+
     fn finish(mut self) {
         let is_reusable = matches!(self.end, End::Came(_)) && self.client.is_reusable();
         self.wire.finish(is_reusable);

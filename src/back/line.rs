@@ -50,6 +50,10 @@ pub(crate) trait Line: Send + 'static {
     /// `/srv/cgi-bin/x (process 4711); last lines on stderr: "..."`. Bounded and escaped.
     fn testimony(&self) -> String;
 
+    /// The program has let its time pass. A worker that serves nobody else must be ended, because closing its connection
+    /// does not stop a program that never looks at it (lesson 17); a process of one request ends by the drop that follows.
+    fn overdue(&mut self, _why: &str) {}
+
     /// The output ended properly and was what it had announced: the line may serve another exchange.
     fn finish(self)
     where

@@ -248,7 +248,6 @@ impl PoolRoute {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            self.condemn(&place, &failure);
             let outcome = trace.outcome();
             let (departure, failure) = with_departure(outcome, &place, failure).await;
             let is_innocent = is_reused || departure.is_some_and(|departure| departure.is_clean);
@@ -282,14 +281,6 @@ impl PoolRoute {
                 let line = Scgi::begin(connection, environ, self.listing)?;
                 answer_lent(line, request, self.rules).await
             }
-        }
-    }
-
-    /// A worker of ours that was silent for too long, and has nothing else to do, is ended and replaced: closing the
-    /// connection does not stop a program that never looks at it.
-    fn condemn(&self, place: &Place, failure: &Failure) {
-        if let (FailureKind::TimedOut, Some(worker), 1) = (failure.kind, &place.worker, place.capacity) {
-            worker.condemn(failure.detail.clone());
         }
     }
 }

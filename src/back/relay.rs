@@ -13,6 +13,7 @@
 //! for a program that has not ended when its response is complete (see `aftermath`).
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ pub(crate) async fn answer_lent<L: Line>(
     request: &mut Request,
     rules: Rules,
 ) -> Result<Response, Failure> {
-    let mut relay = Relay::new(line, std::mem::take(&mut request.body), &request.environ.method, rules);
+    let mut relay = Relay::new(line, request, rules);
     let script = poll_fn(|cx| relay.poll_head(cx, &request.exchange)).await?;
     let mut response = Response::new(script.head.status, Body::Empty);
     response.reason = script.head.reason;
@@ -107,14 +108,18 @@ struct Relay<L: Line> {
     is_bodiless: bool,
     /// What broke while nobody asked for output.
     failed: Option<Failure>,
+    /// Where a policy notes that the time of the whole request has passed.
+    exchange: Arc<Exchange>,
 }
 
 impl<L: Line> Relay<L> {
-    fn new(line: L, body: Body, method: &Method, rules: Rules) -> Self {
+    /// Takes the request's body.
+    fn new(line: L, request: &mut Request, rules: Rules) -> Self {
+        let method = &request.environ.method;
         let facts = Facts { method: method.clone(), nph: rules.is_nph };
         Self {
             line: Some(line),
-            feed: Feed::new(body),
+            feed: Feed::new(std::mem::take(&mut request.body)),
             clock: Clock::new(rules.patience.first_byte),
             is_head: method == Method::HEAD,
             reader: ScriptReader::new(rules.limits, facts),
@@ -123,6 +128,7 @@ impl<L: Line> Relay<L> {
             left: None,
             is_bodiless: false,
             failed: None,
+            exchange: Arc::clone(&request.exchange),
         }
     }
 
@@ -313,13 +319,27 @@ impl<L: Line> Relay<L> {
         Failure::new(kind, format!("{error}; {}", self.testimony()))
     }
 
-    fn too_slow(&self, kind: FailureKind, limit: Duration, awaited: &str) -> Failure {
+    fn too_slow(&mut self, kind: FailureKind, limit: Duration, awaited: &str) -> Failure {
         let waited = limit.as_secs_f64();
-        Failure::new(kind, format!("waited {waited} s for {awaited}; {}", self.testimony()))
+        let failure = Failure::new(kind, format!("waited {waited} s for {awaited}; {}", self.testimony()));
+        if let Some(line) = &mut self.line {
+            line.overdue(&failure.detail);
+        }
+        failure
     }
 
     fn testimony(&self) -> String {
         self.line.as_ref().map(Line::testimony).unwrap_or_default()
+    }
+}
+
+impl<L: Line> Drop for Relay<L> {
+    fn drop(&mut self) {
+        if let Some(line) = &mut self.line
+            && self.exchange.is_overdue()
+        {
+            line.overdue("the whole request took longer than its route allows");
+        }
     }
 }
 

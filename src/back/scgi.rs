@@ -112,6 +112,10 @@ impl Line for Scgi {
         self.wire.name()
     }
 
+    fn overdue(&mut self, why: &str) {
+        self.wire.condemn(why);
+    }
+
     fn finish(mut self) {
         self.wire.finish(false);
     }

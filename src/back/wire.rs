@@ -116,6 +116,15 @@ impl Wire {
             .is_some_and(|connection| matches!(connection.place().address, ConnectAddress::Unix(_)))
     }
 
+    /// Ends the worker at the other end, if it is ours and serves nobody else.
+    pub(crate) fn condemn(&self, why: &str) {
+        let Some(connection) = &self.connection else { return };
+        let place = connection.place();
+        if let (Some(worker), 1) = (&place.worker, place.capacity) {
+            worker.condemn(why);
+        }
+    }
+
     /// Who is at the other end, for messages.
     pub(crate) fn name(&self) -> String {
         let Some(connection) = &self.connection else { return "a worker".to_owned() };

@@ -113,6 +113,7 @@ pub struct Interim {
 pub struct Exchange {
     started: Instant,
     record: Mutex<Option<Record>>,
+    is_overdue: AtomicBool,
     /// The front has something to do here: at first to leave its waker, later to take what was sent.
     interim_news: AtomicBool,
     interim: Mutex<InterimQueue>,
@@ -135,6 +136,7 @@ impl Exchange {
         Arc::new(Self {
             started: Instant::now(),
             record: Mutex::new(Some(record)),
+            is_overdue: AtomicBool::new(false),
             interim_news: AtomicBool::new(true),
             interim: Mutex::default(),
             sink,
@@ -158,6 +160,18 @@ impl Exchange {
         if let Some(record) = lock(&self.record).as_mut() {
             write(record);
         }
+    }
+
+    /// Notes that the time of the whole request has passed, before what works on it is dropped: so that a drop for that
+    /// reason can be told from one because the client left.
+    pub fn set_overdue(&self) {
+        self.is_overdue.store(true, Ordering::Release);
+    }
+
+    /// Whether the time of the whole request has passed.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.is_overdue.load(Ordering::Acquire)
     }
 
     /// Sends a 1xx response on its way up; the front passes it on as soon as it can, if the client's protocol has any.

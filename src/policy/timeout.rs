@@ -1,10 +1,13 @@
 //! Bounds the whole request, from its head to the last byte of its response. It does not know how a program is stopped:
 //! it drops what takes too long, and dropping stops it.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::exchange::{Answer, Application, Body, BodyStream, Chunk, Failure, FailureKind, Request};
+use crate::exchange::{
+    Answer, Application, Body, BodyStream, Chunk, Exchange, Failure, FailureKind, Request,
+};
 use crate::io::Deadline;
 
 /// Bounds the whole request: 504 before the response head, cut short after it.
@@ -25,14 +28,16 @@ impl<A: Application> Application for Timeout<A> {
         Box::pin(async move {
             let mut deadline = Deadline::unset();
             deadline.set(Some(self.limit));
+            let exchange = Arc::clone(&request.exchange);
             let mut response = tokio::select! {
                 biased;
                 response = self.inner.call(request) => response?,
-                () = deadline.passed() => return Err(self.passed(FailureKind::TimedOut)),
+                // Noted while the answer is still there: the program is told why it is dropped.
+                () = async { deadline.passed().await; exchange.set_overdue() } => return Err(self.passed(FailureKind::TimedOut)),
             };
             if let Body::Stream(stream) = response.body {
                 let passed = self.passed(FailureKind::BrokenOff);
-                response.body = Body::Stream(Box::new(Timed { deadline, stream, passed }));
+                response.body = Body::Stream(Box::new(Timed { deadline, stream, passed, exchange }));
             }
             Ok(response)
         })
@@ -54,11 +59,13 @@ struct Timed {
     deadline: Deadline,
     stream: Box<dyn BodyStream>,
     passed: Failure,
+    exchange: Arc<Exchange>,
 }
 
 impl BodyStream for Timed {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
         if self.deadline.poll_passed(cx).is_ready() {
+            self.exchange.set_overdue();
             return Poll::Ready(Some(Err(self.passed.clone())));
         }
         self.stream.poll_chunk(cx)
