@@ -121,5 +121,8 @@ mod tests {
         assert_eq!((code, stdout.as_str()), (UNREADABLE, ""));
         assert!(stderr.contains("there is no such file"), "{stderr}");
         assert!(!stderr.contains("1 mistake"), "{stderr}");
+        let (code, _, stderr) = said("/dev/zero", false);
+        assert_eq!(code, UNREADABLE);
+        assert!(stderr.contains("it is longer than 16777216 bytes"), "{stderr}");
     }
 }

@@ -1,7 +1,8 @@
 //! A whole file, or a folder without one, from as written to as meant: reads it, walks its tables and compares what
 //! they say with each other; it knows no single key.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,10 @@ use super::section::Section;
 /// The name of the file that is looked for in a folder.
 pub const FILE_NAME: &str = "gatebridge.toml";
 
+/// The longest configuration file, in bytes: tens of thousands of routes fit, and a file without an end, such as
+/// `/dev/zero`, does not fill the memory of a gateway that reloads.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
 /// Reads a configuration file.
 ///
 /// The report beside the configuration holds warnings only, and often nothing.
@@ -32,7 +37,7 @@ pub const FILE_NAME: &str = "gatebridge.toml";
 ///
 /// The file cannot be read, or has mistakes: every one of them is in the report, and the file is refused whole.
 pub fn load(file: &Path) -> Result<(Config, Report), Report> {
-    let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
+    let bytes = read_bounded(file).map_err(|error| unreadable(file, &error))?;
     match String::from_utf8(bytes) {
         Ok(source) => parse(file, &source),
         Err(error) => {
@@ -130,6 +135,15 @@ fn syntax_error(source: &str, error: &toml::de::Error, others: bool) -> Option<D
         _ => (message, "this is not TOML; see https://toml.io"),
     };
     Some(Diagnostic::error(Mistake::Syntax, span, message).hint(hint))
+}
+
+fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!("it is longer than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Report {
