@@ -17,6 +17,10 @@ use rustix::io::Errno;
 /// third an attack or a broken file system.
 const NAME_ATTEMPTS: usize = 8;
 
+/// Entries of files that are gone are swept when there are twice as many entries as after the last time, and never below
+/// this: the work is spread, and the list no longer than twice what is held.
+const MIN_SWEEP_FILES: usize = 64;
+
 /// Only the gateway's own user reads and writes.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -38,6 +42,8 @@ struct Quota {
     next: u64,
     /// A file counts until its last owner has let go, which only the file itself knows.
     files: HashMap<u64, (Weak<File>, u64)>,
+    /// At this many entries those of files that are gone are looked for.
+    sweep_at: usize,
 }
 
 /// A temporary file that is being written.
@@ -92,7 +98,8 @@ impl TempFolder {
     /// Temporary files in `path`, which exists, of `limit_bytes` altogether.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, limit_bytes: u64) -> Self {
-        let quota = Quota { limit_bytes, used_bytes: 0, next: 0, files: HashMap::new() };
+        let quota =
+            Quota { limit_bytes, used_bytes: 0, next: 0, files: HashMap::new(), sweep_at: MIN_SWEEP_FILES };
         Self { path: path.into().into(), quota: Arc::new(Mutex::new(quota)) }
     }
 
@@ -107,6 +114,10 @@ impl TempFolder {
             .map_err(|errno| self.io(errno.into()))?;
         let file = Arc::new(File::from(descriptor));
         let mut quota = self.quota();
+        if quota.files.len() >= quota.sweep_at {
+            quota.sweep();
+            quota.sweep_at = MIN_SWEEP_FILES.max(2 * quota.files.len());
+        }
         let number = quota.next;
         quota.next += 1;
         quota.files.insert(number, (Arc::downgrade(&file), 0));
@@ -282,6 +293,15 @@ mod tests {
         assert_eq!(folder.used_bytes(), 10);
         drop(second);
         assert_eq!(folder.used_bytes(), 0);
+    }
+
+    #[test]
+    fn lesson_40_files_that_are_gone_are_forgotten_long_before_the_quota_is_full() {
+        let folder = folder(u64::MAX);
+        for _ in 0..10 * MIN_SWEEP_FILES {
+            folder.create().unwrap().append(b"1").unwrap();
+        }
+        assert!(folder.quota().files.len() <= MIN_SWEEP_FILES);
     }
 
     #[test]
