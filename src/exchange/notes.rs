@@ -202,7 +202,11 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(record) = lock(&self.record).take() {
+        if let Some(mut record) = lock(&self.record).take() {
+            if record.total.is_zero() {
+                // It was cut, and nobody could note it.
+                record.total = self.started.elapsed();
+            }
             self.sink.finish(record);
         }
     }

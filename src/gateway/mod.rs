@@ -218,8 +218,8 @@ fn open_front(config: &Config, listener: &Listener, socket: Arc<io::Listener>, l
         server_name: config.server.name.clone(),
     };
     let drain = Drain::new();
-    let front = HttpFront::new(Arc::clone(&socket), settings, Arc::clone(&live) as _);
-    tokio::spawn(front.serve(drain.watch()));
+    let front = HttpFront::new(Arc::clone(&socket), settings, Arc::clone(&live) as _, drain.watch());
+    tokio::spawn(front.serve());
     Front { listener: listener.clone(), socket, live, drain }
 }
 

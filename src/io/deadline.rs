@@ -44,6 +44,12 @@ impl Deadline {
         self.target
     }
 
+    /// Whether it passes no later than `limit` from now.
+    #[must_use]
+    pub fn is_within(&self, limit: Duration) -> bool {
+        self.target.is_some_and(|target| target <= tokio::time::Instant::now().into_std() + limit)
+    }
+
     /// Ready once the target has passed; it stays so until it is set anew.
     pub fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(target) = self.target else { return Poll::Pending };
@@ -84,6 +90,7 @@ mod tests {
         deadline.set(Some(Duration::from_secs(1)));
         assert!(tokio::time::timeout(Duration::from_millis(500), deadline.passed()).await.is_err());
         deadline.set(Some(Duration::from_secs(2)));
+        assert!(deadline.is_within(Duration::from_secs(2)) && !deadline.is_within(Duration::from_secs(1)));
         deadline.passed().await;
         assert_eq!(start.elapsed().as_millis() / 10, 250, "0.5 s and then 2 s");
     }

@@ -79,6 +79,15 @@ impl DrainWatch {
         *self.phase.borrow() >= phase
     }
 
+    /// Waits until the drain has come further than this watch has been told, and tells how far.
+    pub async fn next_phase(&mut self) -> Phase {
+        match self.phase.changed().await {
+            Ok(()) => *self.phase.borrow_and_update(),
+            // A sender that is gone means that nobody can drain any more: the same as the end.
+            Err(_) => Phase::Cut,
+        }
+    }
+
     /// Waits until the drain has come so far; at once if it has.
     pub async fn reached(&mut self, phase: Phase) {
         // A sender that is gone means that nobody can drain any more: the same as the end.
@@ -96,6 +105,11 @@ mod tests {
         let mut watch = drain.watch();
         assert!(!watch.is(Phase::Draining));
         drain.begin();
+        assert_eq!(
+            watch.clone().next_phase().await,
+            Phase::Draining,
+            "a clone is told what its original was not"
+        );
         watch.reached(Phase::Draining).await;
         assert!(!watch.is(Phase::Cut));
         {

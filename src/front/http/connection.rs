@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,12 +13,11 @@ use tracing::debug;
 use super::Shared;
 use super::census::Seat;
 use super::intake::{self, Intake};
-use super::output::Output;
 use super::refusal;
 use super::serving::{Served, Serving};
 use crate::config::HttpLimits;
 use crate::exchange::{Ending, Exchange, Request, Response, UniqueId};
-use crate::io::{Deadline, DrainWatch, Peer, Phase, Stream};
+use crate::io::{Deadline, Peer, Phase, Stream};
 
 /// Room for a request head: most fit into it whole, and it is given back between requests.
 pub(super) const HEAD_READ_BYTES: usize = 4 * 1024;
@@ -35,9 +35,11 @@ const FRESH_GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Connection {
     pub(super) stream: Stream,
     pub(super) codec: Server,
-    pub(super) output: Output,
+    /// A response has begun and is not known to have gone out whole.
+    pub(super) is_answering: bool,
+    /// No request has come yet.
+    is_fresh: bool,
     pub(super) shared: Arc<Shared>,
-    pub(super) drain: DrainWatch,
     deadline: Deadline,
     peer: Peer,
     _seat: Seat,
@@ -64,71 +66,55 @@ pub(super) fn codec_limits(limits: &HttpLimits) -> Limits {
 }
 
 impl Connection {
-    pub(super) fn new(
-        stream: Stream,
-        peer: Peer,
-        shared: Arc<Shared>,
-        seat: Seat,
-        drain: DrainWatch,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, peer: Peer, shared: Arc<Shared>, seat: Seat) -> Self {
         let codec = Server::new(shared.codec_limits);
         let deadline = Deadline::unset();
-        Self { stream, codec, output: Output::default(), shared, drain, deadline, peer, _seat: seat }
+        Self { stream, codec, is_answering: false, is_fresh: true, shared, deadline, peer, _seat: seat }
     }
 
     /// Serves the connection until it ends, or until the drain cuts it.
-    pub(super) async fn run(mut self) {
-        let mut cut = self.drain.clone();
-        tokio::select! {
-            biased;
-            () = self.serve() => return,
-            () = cut.reached(Phase::Cut) => {}
+    pub(super) fn run(self) -> impl Future<Output = ()> + Send {
+        let mut connection = self;
+        // Not an async fn: that would hold the connection twice, as its argument and as its variable.
+        async move {
+            let mut drain = connection.shared.drain.clone();
+            let is_cut = {
+                let mut serving = pin!(connection.serve());
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut serving => break false,
+                        // Whatever the phase, it is seen when the serving is polled anew.
+                        phase = drain.next_phase() => if phase == Phase::Cut {
+                            break true;
+                        },
+                    }
+                }
+            };
+            if is_cut {
+                connection.break_off();
+            }
         }
-        self.break_off();
     }
 
     /// Sees to it that a response that has begun does not look complete when the connection closes.
     fn break_off(&self) {
-        if self.codec.response_started() || !self.output.is_empty() {
+        if self.is_answering {
             self.stream.reset_on_close();
         }
     }
 
     async fn serve(&mut self) {
-        let mut drain = self.drain.clone();
         self.deadline.set(Some(self.shared.settings.limits.head_timeout));
-        let mut is_fresh = true;
         loop {
-            let head = {
-                let time_to_go = async {
-                    drain.reached(Phase::Draining).await;
-                    if is_fresh {
-                        // Boxed, so that only those who need it carry it.
-                        Box::pin(tokio::time::sleep(FRESH_GRACE)).await;
-                    }
-                };
-                tokio::pin!(time_to_go);
-                poll_fn(|cx| self.poll_head(cx, time_to_go.as_mut())).await
-            };
-            is_fresh = false;
-            match head {
-                Ok(head) => {
-                    // Boxed, so that an idle connection does not carry the room that a request needs.
-                    if !Box::pin(self.serve_request(head)).await {
-                        return;
-                    }
-                }
-                Err(NoHead::Closed) => return,
-                Err(NoHead::TooSlow) => {
-                    return self.refuse(::http::StatusCode::REQUEST_TIMEOUT, CloseReason::TimedOut).await;
-                }
-                Err(NoHead::Refused(error)) => {
-                    debug!(peer = ?self.peer, %error, "refused what is no proper request");
-                    return self.refuse(error.status(), CloseReason::PeerFailed).await;
-                }
+            let head = poll_fn(|cx| self.poll_head(cx)).await;
+            self.is_fresh = false;
+            // Boxed, so that an idle connection does not carry the room that a request needs.
+            if !self.boxed(head).await {
+                return;
             }
             if self.codec.must_close() {
-                return self.linger().await;
+                return Box::pin(self.linger()).await;
             }
             // A next head of which a part is here already has begun.
             let limits = &self.shared.settings.limits;
@@ -137,12 +123,33 @@ impl Connection {
         }
     }
 
-    /// The head of the next request. Between requests the connection waits without a buffer.
-    fn poll_head(
+    fn boxed(
         &mut self,
-        cx: &mut Context<'_>,
-        mut time_to_go: std::pin::Pin<&mut impl Future<Output = ()>>,
-    ) -> Poll<Result<RequestHead, NoHead>> {
+        head: Result<RequestHead, NoHead>,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        match head {
+            Ok(head) => Box::pin(self.serve_request(head)),
+            Err(none) => Box::pin(self.serve_none(none)),
+        }
+    }
+
+    /// Serves what is no request; `false` because the connection has no future.
+    async fn serve_none(&mut self, none: NoHead) -> bool {
+        match none {
+            NoHead::Closed => {}
+            NoHead::TooSlow => {
+                self.refuse(::http::StatusCode::REQUEST_TIMEOUT, CloseReason::TimedOut).await;
+            }
+            NoHead::Refused(error) => {
+                debug!(peer = ?self.peer, %error, "refused what is no proper request");
+                self.refuse(error.status(), CloseReason::PeerFailed).await;
+            }
+        }
+        false
+    }
+
+    /// The head of the next request. Between requests the connection waits without a buffer.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<RequestHead, NoHead>> {
         loop {
             match self.codec.next_event() {
                 Ok(Event::NeedData) => {}
@@ -153,15 +160,21 @@ impl Connection {
             let idle = self.codec.is_idle();
             if idle {
                 self.codec.release_buffer();
-                self.output.release();
             }
             if self.deadline.poll_passed(cx).is_ready() {
                 return Poll::Ready(Err(if idle { NoHead::Closed } else { NoHead::TooSlow }));
             }
             match self.stream.poll_readable(cx) {
                 // Only here: a request that has arrived is answered.
-                Poll::Pending if idle && time_to_go.as_mut().poll(cx).is_ready() => {
-                    return Poll::Ready(Err(NoHead::Closed));
+                Poll::Pending if idle && self.shared.drain.is(Phase::Draining) => {
+                    if !self.is_fresh {
+                        return Poll::Ready(Err(NoHead::Closed));
+                    }
+                    if self.deadline.is_within(FRESH_GRACE) {
+                        return Poll::Pending;
+                    }
+                    self.deadline.set(Some(FRESH_GRACE));
+                    continue;
                 }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Closed)),
@@ -192,7 +205,8 @@ impl Connection {
                 let (mut serving, body) = Serving::new(self, &exchange, framing);
                 let request = Request { environ: *environ, body, exchange: Arc::clone(&exchange) };
                 let served = serving.serve(application.call(request)).await;
-                self.finish(served, &exchange).await
+                let sent = serving.bytes_sent();
+                self.finish(served, sent, &exchange).await
             }
             Ok(Intake::Own(status)) => {
                 let response = Response::new(status, crate::exchange::Body::Empty);
@@ -224,14 +238,15 @@ impl Connection {
         let (mut serving, body) = Serving::new(self, exchange, framing);
         drop(body);
         let served = serving.respond(response).await;
-        self.finish(served, exchange).await
+        let sent = serving.bytes_sent();
+        self.finish(served, sent, exchange).await
     }
 
     /// Completes the record, and decides whether the connection has a future.
-    async fn finish(&mut self, served: Served, exchange: &Exchange) -> bool {
+    async fn finish(&mut self, served: Served, bytes_sent: u64, exchange: &Exchange) -> bool {
         exchange.note(|record| {
             record.total = exchange.started().elapsed();
-            record.bytes_sent += self.output.take_payload_written();
+            record.bytes_sent = bytes_sent;
             record.ending = match served {
                 Served::Complete => Ending::Complete,
                 Served::ClientGone => Ending::ClientGone,
@@ -240,6 +255,7 @@ impl Connection {
         });
         match served {
             Served::Complete => {
+                self.is_answering = false;
                 self.skip_rest_of_body().await;
                 true
             }

@@ -72,11 +72,17 @@ struct Shared {
     server_software: bytes::Bytes,
     applications: Arc<dyn Applications>,
     census: Census,
+    drain: DrainWatch,
 }
 
 impl HttpFront {
-    /// A front on this listener.
-    pub fn new(listener: Arc<Listener>, settings: HttpSettings, applications: Arc<dyn Applications>) -> Self {
+    /// A front on this listener, until the drain begins.
+    pub fn new(
+        listener: Arc<Listener>,
+        settings: HttpSettings,
+        applications: Arc<dyn Applications>,
+        drain: DrainWatch,
+    ) -> Self {
         let shared = Shared {
             codec_limits: connection::codec_limits(&settings.limits),
             server: ::http::HeaderValue::from_str(&settings.server_name)
@@ -85,13 +91,14 @@ impl HttpFront {
             census: Census::new(settings.max_connections, settings.max_connections_per_ip),
             settings,
             applications,
+            drain,
         };
         Self { listener, shared: Arc::new(shared) }
     }
 
     /// Accepts and serves until the drain begins; the connections go on as long as their requests need.
-    pub async fn serve(self, mut drain: DrainWatch) {
-        let connections = drain.clone();
+    pub async fn serve(self) {
+        let mut drain = self.shared.drain.clone();
         let begun = drain.reached(Phase::Draining);
         tokio::pin!(begun);
         let mut warned: Option<Instant> = None;
@@ -101,7 +108,7 @@ impl HttpFront {
                 () = &mut begun => return,
             };
             match accepted {
-                Ok((stream, peer)) => self.start(stream, peer, &connections),
+                Ok((stream, peer)) => self.start(stream, peer),
                 Err(error) => {
                     if warned.is_none_or(|at| at.elapsed() > SHORTAGE_WARNING_PAUSE) {
                         warned = Some(Instant::now());
@@ -128,8 +135,8 @@ impl HttpFront {
         self.listener.accept().await
     }
 
-    fn start(&self, stream: Stream, peer: Peer, drain: &DrainWatch) {
-        let connection = |seat| Connection::new(stream, peer, Arc::clone(&self.shared), seat, drain.clone());
+    fn start(&self, stream: Stream, peer: Peer) {
+        let connection = |seat| Connection::new(stream, peer, Arc::clone(&self.shared), seat);
         match self.shared.census.enter(&self.shared, peer) {
             Admission::Served(seat) => {
                 tokio::spawn(connection(seat).run());

@@ -25,7 +25,7 @@ pub(super) struct Output {
     foot_written: usize,
     /// Payload that goes from the file to the socket inside the kernel.
     file: Option<FileRange>,
-    /// Payload bytes that the socket has taken, files included, since they were last counted.
+    /// Payload bytes that the socket has taken, files included.
     payload_written: u64,
 }
 
@@ -75,16 +75,9 @@ impl Output {
         self.file = (range.length > 0).then_some(range);
     }
 
-    /// Payload bytes that the socket has taken since this was last asked.
-    pub(super) fn take_payload_written(&mut self) -> u64 {
-        std::mem::take(&mut self.payload_written)
-    }
-
-    /// Gives the memory of an idle connection back.
-    pub(super) fn release(&mut self) {
-        if self.is_empty() {
-            *self = Self::default();
-        }
+    /// Payload bytes that the socket has taken.
+    pub(super) const fn payload_written(&self) -> u64 {
+        self.payload_written
     }
 
     /// Writes until nothing waits (`Ready(Ok)`) or the socket takes no more. `progressed` is set if it took anything.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use gatebridge_http1::{BodyLeft, CloseReason, Framing, Response as Head, SendError};
+use gatebridge_http1::{BodyLeft, CloseReason, Framing, Response as Head, SendError, Server};
 use http::StatusCode;
 use http::header::SERVER;
 use tracing::{info, warn};
 
 use super::connection::{Connection, shown};
-use super::output::Unwritten;
+use super::output::{Output, Unwritten};
 use super::refusal;
 use super::uplink::{Heard, Uplink};
 use crate::exchange::{Answer, Body, Exchange, Failure, FailureKind, Response};
@@ -37,6 +37,7 @@ pub(super) struct Serving<'c> {
     connection: &'c mut Connection,
     exchange: &'c Arc<Exchange>,
     uplink: Uplink,
+    output: Output,
     write_deadline: Deadline,
 }
 
@@ -64,7 +65,13 @@ impl<'c> Serving<'c> {
         framing: Framing,
     ) -> (Self, Body) {
         let (uplink, body) = Uplink::new(&mut connection.codec, framing);
-        (Self { connection, exchange, uplink, write_deadline: Deadline::unset() }, body)
+        let (output, write_deadline) = (Output::default(), Deadline::unset());
+        (Self { connection, exchange, uplink, output, write_deadline }, body)
+    }
+
+    /// Bytes of response body that the client's socket has taken.
+    pub(super) const fn bytes_sent(&self) -> u64 {
+        self.output.payload_written()
     }
 
     /// Waits for the answer and sends it; a failure is answered with its page.
@@ -127,7 +134,7 @@ impl<'c> Serving<'c> {
         for interim in self.exchange.poll_interims(cx.waker()) {
             // A client of HTTP/1.0 does not know them, and a status that is none of them is the program's mistake: either
             // way the hint is lost and nothing else.
-            let (codec, head) = (&mut self.connection.codec, &mut self.connection.output.head);
+            let (codec, head) = (&mut self.connection.codec, &mut self.output.head);
             passed |= codec.send_informational(interim.status, &interim.headers, head).unwrap_or(false);
         }
         passed
@@ -144,7 +151,9 @@ impl<'c> Serving<'c> {
         let mut is_broken = false;
         poll_fn(|cx| {
             loop {
-                if !is_broken && let Err(failure) = down.poll_fill(cx, self.connection) {
+                if !is_broken
+                    && let Err(failure) = down.poll_fill(cx, &mut self.connection.codec, &mut self.output)
+                {
                     self.tell_of_cut(&failure, status);
                     is_broken = true;
                 }
@@ -171,7 +180,8 @@ impl<'c> Serving<'c> {
 
     /// Puts the head of the response into the output. One that cannot be sent is replaced by the page of a failure.
     fn begin(&mut self, response: &mut Response) -> Option<Framing> {
-        if self.connection.drain.is(Phase::Draining) {
+        self.connection.is_answering = true;
+        if self.connection.shared.drain.is(Phase::Draining) {
             self.connection.codec.close_after(CloseReason::Draining);
         }
         if self.uplink.is_unwanted() && !self.connection.may_skip_rest_of_body() {
@@ -200,7 +210,7 @@ impl<'c> Serving<'c> {
             head = head.reason(reason);
         }
         let length = response.body.length();
-        let framing = self.connection.codec.send_response(&head, length, &mut self.connection.output.head)?;
+        let framing = self.connection.codec.send_response(&head, length, &mut self.output.head)?;
         let status = response.status;
         self.exchange.note(|record| {
             record.status = Some(status);
@@ -213,7 +223,7 @@ impl<'c> Serving<'c> {
     fn flush(&mut self, cx: &mut Context<'_>) -> Flushed {
         let connection = &mut *self.connection;
         let mut progressed = false;
-        let flushed = connection.output.poll_flush(cx, &mut connection.stream, &mut progressed);
+        let flushed = self.output.poll_flush(cx, &mut connection.stream, &mut progressed);
         match flushed {
             Poll::Ready(Ok(())) => {
                 self.write_deadline.clear();
@@ -247,7 +257,7 @@ impl<'c> Serving<'c> {
 
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         let connection = &mut *self.connection;
-        let polled = self.uplink.poll(cx, connection);
+        let polled = self.uplink.poll(cx, connection, &mut self.output);
         let received = self.uplink.take_received();
         if received > 0 {
             self.exchange.note(|record| record.bytes_received += received);
@@ -262,9 +272,7 @@ impl<'c> Serving<'c> {
         if failure.kind == FailureKind::ClientGone {
             return;
         }
-        if failure.kind == FailureKind::MethodNotAllowed {
-            info!(id, status, "only these methods are allowed here: {failure}");
-        } else if failure.kind.is_clients_fault() {
+        if failure.kind.is_clients_fault() {
             info!(id, status, "{failure}");
         } else {
             warn!(id, status, "{failure}");
@@ -296,33 +304,37 @@ struct Downlink {
 impl Downlink {
     /// Moves payload into the output until that is full or none is there. The end is looked for while the last piece still
     /// waits, so that both go out in one write.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Result<(), Failure> {
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        codec: &mut Server,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
         while !self.ended && self.next.is_none() {
             if let Body::File(range) = &self.body
-                && connection.output.is_free()
+                && output.is_free()
             {
                 let range = range.clone();
                 self.body = Body::Empty;
-                put_file(connection, range)?;
+                put_file(codec, output, range)?;
             }
             match self.body.poll_chunk(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Some(Err(failure))) => return Err(failure),
-                Poll::Ready(Some(Ok(piece))) if connection.output.is_free() => put(connection, piece)?,
+                Poll::Ready(Some(Ok(piece))) if output.is_free() => put(codec, output, piece)?,
                 Poll::Ready(Some(Ok(piece))) => self.next = Some(piece),
                 Poll::Ready(None) => {
                     self.ended = true;
-                    let output = &mut connection.output;
                     let out = if output.is_free() { &mut output.head } else { &mut output.foot };
-                    connection.codec.send_end(None, out).map_err(broken_off)?;
+                    codec.send_end(None, out).map_err(broken_off)?;
                 }
             }
         }
-        if connection.output.is_free()
+        if output.is_free()
             && let Some(piece) = self.next.take()
         {
-            put(connection, piece)?;
-            return self.poll_fill(cx, connection);
+            put(codec, output, piece)?;
+            return self.poll_fill(cx, codec, output);
         }
         Ok(())
     }
@@ -338,21 +350,25 @@ impl Downlink {
     }
 }
 
-fn put(connection: &mut Connection, piece: Bytes) -> Result<(), Failure> {
-    let framing = connection.codec.send_body(piece.len()).map_err(broken_off)?;
-    connection.output.head.extend_from_slice(framing.prefix());
+fn put(codec: &mut Server, output: &mut Output, piece: Bytes) -> Result<(), Failure> {
+    let framing = codec.send_body(piece.len()).map_err(broken_off)?;
+    output.head.extend_from_slice(framing.prefix());
     let payload = framing.payload();
     // What the program gave beyond its Content-Length, or to HEAD, ends here.
-    connection.output.put(piece.slice(..payload.min(piece.len())), framing.suffix());
+    output.put(piece.slice(..payload.min(piece.len())), framing.suffix());
     Ok(())
 }
 
-fn put_file(connection: &mut Connection, mut range: crate::exchange::FileRange) -> Result<(), Failure> {
+fn put_file(
+    codec: &mut Server,
+    output: &mut Output,
+    mut range: crate::exchange::FileRange,
+) -> Result<(), Failure> {
     let length = usize::try_from(range.length).unwrap_or(usize::MAX);
-    let framing = connection.codec.send_body(length).map_err(broken_off)?;
-    connection.output.head.extend_from_slice(framing.prefix());
+    let framing = codec.send_body(length).map_err(broken_off)?;
+    output.head.extend_from_slice(framing.prefix());
     range.length = framing.payload() as u64;
-    connection.output.put_file(range);
+    output.put_file(range);
     Ok(())
 }
 

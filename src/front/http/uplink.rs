@@ -9,6 +9,7 @@ use gatebridge_http1::{CloseReason, Event, Framing, PeerError, Server};
 use http::StatusCode;
 
 use super::connection::{BODY_READ_BYTES, Connection, HEAD_READ_BYTES};
+use super::output::Output;
 use super::upload::Upload;
 use crate::config::HttpLimits;
 use crate::exchange::{Body, Failure, FailureKind};
@@ -77,12 +78,17 @@ impl Uplink {
     }
 
     /// Moves what is wanted; otherwise watches for the client's leaving.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Heard> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+        output: &mut Output,
+    ) -> Poll<Heard> {
         if let Some(upload) = &self.upload
             && !upload.is_abandoned()
             && upload.poll_wanted(cx).is_ready()
         {
-            return self.poll_body(cx, connection);
+            return self.poll_body(cx, connection, output);
         }
         let gone = if self.is_unwanted() {
             poll_ahead(cx, connection)
@@ -94,7 +100,12 @@ impl Uplink {
         gone.map(|()| Heard::Gone)
     }
 
-    fn poll_body(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Heard> {
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+        output: &mut Output,
+    ) -> Poll<Heard> {
         loop {
             match connection.codec.next_event() {
                 Ok(Event::Body(piece)) => {
@@ -106,7 +117,7 @@ impl Uplink {
                     }
                     return Poll::Ready(Heard::Something);
                 }
-                Ok(Event::NeedData) => match self.poll_read(cx, connection) {
+                Ok(Event::NeedData) => match self.poll_read(cx, connection, output) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(failure)) => return Poll::Ready(self.fail(cx, failure)),
@@ -121,8 +132,13 @@ impl Uplink {
     }
 
     /// Reads more of the body, first inviting a client that waits for that (RFC 9110 10.1.1).
-    fn poll_read(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), Failure>> {
-        let Connection { stream, codec, output, shared, .. } = connection;
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+        output: &mut Output,
+    ) -> Poll<Result<(), Failure>> {
+        let Connection { stream, codec, shared, .. } = connection;
         if codec.awaits_continue() && output.is_empty() && codec.send_continue(&mut output.head).is_ok() {
             let mut progressed = false;
             // What the socket does not take at once goes out with the next flush.
