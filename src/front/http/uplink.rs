@@ -90,7 +90,7 @@ impl Uplink {
         {
             return self.poll_body(cx, connection, output);
         }
-        let gone = if self.is_unwanted() {
+        let gone = if self.upload.is_none() {
             poll_ahead(cx, connection)
         } else if connection.shared.settings.limits.half_close {
             connection.stream.poll_closed(cx)
