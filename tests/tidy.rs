@@ -40,8 +40,9 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 3] = [
 const UNSAFE_FILES: [&str; 3] = ["src/process/child.rs", "src/process/reap.rs", "src/process/startup.rs"];
 
 /// Tests that sleep on the real clock, and why there is no event to wait for.
-const SLEEPING_TESTS: [(&str, &str); 3] = [
+const SLEEPING_TESTS: [(&str, &str); 4] = [
     ("tests/common/mod.rs", "asks again for what another process does and nobody tells"),
+    ("tests/front_limits.rs", "plays clients whose slowness is what is tested"),
     ("tests/process_orphans.rs", "gives its one thread to the reaper that is tested"),
     ("src/back/rig.rs", "plays a program that takes its time; its tests stop the clock"),
 ];
