@@ -343,7 +343,8 @@ async fn a_pool_that_retires_lets_its_workers_end_what_they_have() {
     let asking = rig.ask("/hello");
     let waits = tokio::spawn(async { read(asking.await.unwrap()?).await });
     common::eventually("the second request waits", || (rig.pool.waiting() == 1).then_some(()));
-    let pool = Arc::clone(&rig.pool);
+    let Rig { pool, route, spawner, .. } = rig;
+    drop(route);
     let retiring = tokio::spawn(async move { pool.retire().await });
     let mut length = 0;
     while let Some(chunk) = response.body.chunk().await {
@@ -352,7 +353,24 @@ async fn a_pool_that_retires_lets_its_workers_end_what_they_have() {
     assert!(length >= 4_000_000, "{length}");
     assert_eq!(waits.await.unwrap().unwrap(), "hello\n");
     retiring.await.unwrap();
-    rig.end().await;
+    spawner.idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_comes_by_a_route_of_the_old_configuration_is_answered() {
+    let rig = Rig::new("fastcgi", &["--single"], "", "");
+    let pool = Arc::clone(&rig.pool);
+    let retiring = tokio::spawn(async move { pool.retire().await });
+    // It has begun to retire, as far as it can while there is a route that may ask.
+    tokio::task::yield_now().await;
+    for _ in 0..20 {
+        assert_eq!(rig.get("/hello").await.unwrap(), "hello\n");
+    }
+    assert!(!retiring.is_finished());
+    let Rig { route, spawner, .. } = rig;
+    drop(route);
+    retiring.await.unwrap();
+    spawner.idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

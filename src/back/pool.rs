@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use gatebridge_cgi::{Environ, Listing, ScriptLimits};
+use tokio::sync::Notify;
 
 use super::connect::{Connection, DEPARTURE_PAUSE};
 use super::dispatch::Dispatch;
@@ -38,6 +40,40 @@ pub struct Pool {
     is_local: bool,
     dispatch: Arc<Dispatch>,
     manager: Option<Manager>,
+    users: Arc<Users>,
+}
+
+/// Counts the routes that ask a pool, and tells when the last one is gone.
+#[derive(Debug, Default)]
+struct Users {
+    count: AtomicUsize,
+    none_left: Notify,
+}
+
+/// One route that asks.
+#[derive(Debug)]
+struct User(Arc<Users>);
+
+impl Users {
+    fn enter(self: &Arc<Self>) -> User {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        User(Arc::clone(self))
+    }
+
+    async fn gone(&self) {
+        while self.count.load(Ordering::Acquire) > 0 {
+            self.none_left.notified().await;
+        }
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Kept for a waiter that has not begun to wait.
+            self.0.none_left.notify_one();
+        }
+    }
 }
 
 impl Pool {
@@ -60,7 +96,14 @@ impl Pool {
                 (None, connected.addresses.iter().all(is_unix))
             }
         };
-        Ok(Arc::new(Self { name: pool.name.clone(), speak: pool.speak, is_local, dispatch, manager }))
+        Ok(Arc::new(Self {
+            name: pool.name.clone(),
+            speak: pool.speak,
+            is_local,
+            dispatch,
+            manager,
+            users: Arc::default(),
+        }))
     }
 
     /// Its name in the configuration.
@@ -78,6 +121,7 @@ impl Pool {
         };
         let limits = &route.limits;
         PoolRoute {
+            _user: self.users.enter(),
             pool: Arc::clone(self),
             back_name: format!("pool:{}", self.name).into(),
             back: back.clone(),
@@ -112,7 +156,10 @@ impl Pool {
 
     /// Lets our workers end what they have and what waits for them, and waits until they are gone: for a pool that a
     /// reload has left behind.
+    ///
+    /// A request that was just handed to a route of the old configuration will still ask, so the routes go first.
     pub async fn retire(&self) {
+        self.users.gone().await;
         self.dispatch.drained().await;
         if let Some(manager) = &self.manager {
             manager.retire();
@@ -162,6 +209,7 @@ fn process_environment(environment: &Environment) -> Vec<(OsString, OsString)> {
 /// The back of one route: asks the workers of a pool.
 #[derive(Debug)]
 pub struct PoolRoute {
+    _user: User,
     pool: Arc<Pool>,
     back_name: Arc<str>,
     back: config::PoolBack,

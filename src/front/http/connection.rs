@@ -204,7 +204,7 @@ impl Connection {
             Ok(Intake::Request(environ)) => {
                 let (mut serving, body) = Serving::new(self, &exchange, framing);
                 let request = Request { environ: *environ, body, exchange: Arc::clone(&exchange) };
-                let served = serving.serve(application.call(request)).await;
+                let served = serving.serve(application, request).await;
                 let sent = serving.bytes_sent();
                 self.finish(served, sent, &exchange).await
             }

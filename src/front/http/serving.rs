@@ -15,7 +15,7 @@ use super::connection::{Connection, shown};
 use super::output::{Output, Unwritten};
 use super::refusal;
 use super::uplink::{Heard, Uplink};
-use crate::exchange::{Answer, Body, Exchange, Failure, FailureKind, Response};
+use crate::exchange::{Answer, Application, Body, Exchange, Failure, FailureKind, Request, Response};
 use crate::io::{Deadline, Phase, http_date};
 
 /// How it ended for the client.
@@ -75,8 +75,13 @@ impl<'c> Serving<'c> {
     }
 
     /// Waits for the answer and sends it; a failure is answered with its page.
-    pub(super) async fn serve(&mut self, answer: Answer<'_>) -> Served {
-        match self.wait_for(answer).await {
+    ///
+    /// The application is let go as soon as it has answered, however long the response lasts: one that a reload has
+    /// replaced ends with the last request that it still has to answer.
+    pub(super) async fn serve(&mut self, application: Arc<dyn Application>, request: Request) -> Served {
+        let answered = self.wait_for(application.call(request)).await;
+        drop(application);
+        match answered {
             Answered::Response(response) => self.respond(response).await,
             Answered::ClientGone => Served::ClientGone,
             Answered::Failure(failure) => {
