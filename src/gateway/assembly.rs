@@ -29,15 +29,19 @@ pub(super) struct Assembly {
 pub(super) struct Pools(Vec<(Arc<config::Pool>, Arc<Pool>)>);
 
 impl Assembly {
-    /// Builds the application; pools of `old` whose configuration is the same are taken over as they are.
+    /// Builds the application, whose spooled bodies go to `space`; pools of `old` whose configuration is the same are taken over as they are.
     ///
     /// # Errors
     ///
     /// A CGI folder that cannot be opened, a pool whose sockets cannot be made. Pools that were opened for it are ended.
-    pub(super) fn build(config: &Config, spawner: &Spawner, old: &Pools) -> anyhow::Result<Self> {
+    pub(super) fn build(
+        config: &Config,
+        spawner: &Spawner,
+        space: &TempFolder,
+        old: &Pools,
+    ) -> anyhow::Result<Self> {
         let pools = Pools::open(config, spawner, old)?;
-        let space = TempFolder::new(config.server.temp_dir.clone(), config.server.max_spool_total);
-        let builder = Builder { config, spawner, pools: &pools, space };
+        let builder = Builder { config, spawner, pools: &pools, space: space.clone() };
         let entries =
             config.routes.iter().map(|route| builder.entry(route)).collect::<anyhow::Result<Vec<_>>>()?;
         let application = Arc::new(Redirect::new(RouteTable::new(entries)));

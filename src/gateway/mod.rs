@@ -22,7 +22,7 @@ use crate::config::{
 };
 use crate::exchange::RecordSink;
 use crate::front::http::{HttpFront, HttpSettings};
-use crate::io::{self, Drain, Endpoint};
+use crate::io::{self, Drain, Endpoint, TempFolder};
 use crate::observe::{AccessLog, AccessSettings, Destination, Format};
 use crate::process::Spawner;
 
@@ -43,6 +43,8 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Gateway {
     config: Config,
     spawner: Spawner,
+    /// Where spooled bodies go. It counts what it holds, so it outlives a reload.
+    space: TempFolder,
     pools: Pools,
     fronts: Vec<Front>,
     /// Fronts that a reload has replaced and that still serve what they had begun.
@@ -69,9 +71,17 @@ impl Gateway {
         let spawner = Spawner::start(config.server.spawners).context("cannot start the spawner threads")?;
         let access = open_access_log(&config.log)?;
         let sockets = config.listeners.iter().map(bind).collect::<anyhow::Result<Vec<_>>>()?;
-        let assembly = Assembly::build(&config, &spawner, &Pools::default())?;
-        let mut gateway =
-            Self { spawner, pools: assembly.pools, fronts: Vec::new(), retired: Vec::new(), access, config };
+        let space = open_space(&config);
+        let assembly = Assembly::build(&config, &spawner, &space, &Pools::default())?;
+        let mut gateway = Self {
+            spawner,
+            space,
+            pools: assembly.pools,
+            fronts: Vec::new(),
+            retired: Vec::new(),
+            access,
+            config,
+        };
         for (listener, socket) in gateway.config.listeners.iter().zip(sockets) {
             let live = Arc::new(Live::new(listener, &assembly.application, &sink(gateway.access.as_ref())));
             let front = open_front(&gateway.config, listener, socket, live);
@@ -100,7 +110,10 @@ impl Gateway {
         let access =
             if config.log == self.config.log { self.access.clone() } else { open_access_log(&config.log)? };
         let sockets = self.sockets_for(&config)?;
-        let assembly = Assembly::build(&config, &self.spawner, &self.pools)?;
+        let same_space = config.server.temp_dir == self.config.server.temp_dir
+            && config.server.max_spool_total == self.config.server.max_spool_total;
+        let space = if same_space { self.space.clone() } else { open_space(&config) };
+        let assembly = Assembly::build(&config, &self.spawner, &space, &self.pools)?;
         // From here on nothing can fail.
         let sink = sink(access.as_ref());
         let mut old_fronts = std::mem::take(&mut self.fronts);
@@ -130,6 +143,7 @@ impl Gateway {
         let old_pools = std::mem::replace(&mut self.pools, assembly.pools);
         old_pools.retire_all_but(&self.pools);
         self.access = access;
+        self.space = space;
         self.config = config;
         Ok(())
     }
@@ -230,6 +244,10 @@ fn bind(listener: &Listener) -> anyhow::Result<Arc<io::Listener>> {
         ListenAddress::Descriptor(number) => Endpoint::Inherited(*number),
     };
     Ok(Arc::new(io::Listener::bind(&endpoint)?))
+}
+
+fn open_space(config: &Config) -> TempFolder {
+    TempFolder::new(config.server.temp_dir.clone(), config.server.max_spool_total)
 }
 
 fn open_access_log(log: &Log) -> anyhow::Result<Option<Arc<AccessLog>>> {
