@@ -6,6 +6,7 @@
 //! | `connection` | one connection, from its first byte to its last: idle, head, serve, linger |
 //! | `serving` | one request of it: body up and response down at once |
 //! | `uplink` | the client's side of it: body pieces, pace, and leaving |
+//! | `downlink` | the response body on its way into the output |
 //! | `upload` | the request body between connection and application |
 //! | `output` | what waits to be written |
 //! | `intake` | a request head becomes an environ and a record |
@@ -14,6 +15,7 @@
 
 mod census;
 mod connection;
+mod downlink;
 mod intake;
 mod output;
 mod refusal;

@@ -160,3 +160,92 @@ fn send_file(socket: std::os::fd::BorrowedFd<'_>, range: &FileRange) -> io::Resu
     let sent = rustix::fs::sendfile(socket, &*range.file, Some(&mut offset), count)?;
     Ok(sent as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fs::File;
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixStream;
+
+    fn file(content: &[u8]) -> Arc<File> {
+        let name = format!("gatebridge-output-{}", String::from_utf8_lossy(&crate::exchange::unique_id()));
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, content).unwrap();
+        let file = File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        Arc::new(file)
+    }
+
+    async fn flush(output: &mut Output, stream: &mut Stream) -> Result<(), Unwritten> {
+        let mut progressed = false;
+        poll_fn(|cx| output.poll_flush(cx, stream, &mut progressed)).await
+    }
+
+    /// Writes through a socket that takes little at once, to a reader that takes less.
+    async fn through_a_narrow_socket(mut output: Output) -> (Vec<u8>, u64) {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        // The kernel makes the least of it that it can.
+        rustix::net::sockopt::set_socket_send_buffer_size(&here, 1).unwrap();
+        let mut stream = Stream::from(here);
+        let reading = tokio::spawn(async move {
+            let (mut all, mut piece) = (Vec::new(), [0; 777]);
+            while let Ok(count @ 1..) = there.read(&mut piece).await {
+                all.extend_from_slice(&piece[..count]);
+            }
+            all
+        });
+        flush(&mut output, &mut stream).await.unwrap();
+        assert!(output.is_empty() && output.is_free());
+        drop(stream);
+        (reading.await.unwrap(), output.payload_written())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn all_parts_come_in_their_order_however_little_the_socket_takes(
+            head in 0_usize..20_000, payload in 0_usize..60_000, tail in any::<bool>(), foot in 0_usize..20_000,
+        ) {
+            let tail: &[u8] = if tail && payload > 0 { b"\r\n" } else { b"" };
+            let mut output = Output { head: vec![b'h'; head], foot: vec![b'f'; foot], ..Output::default() };
+            output.put(Bytes::from(vec![b'p'; payload]), if tail.is_empty() { b"" } else { b"\r\n" });
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (came, counted) = runtime.block_on(through_a_narrow_socket(output));
+            let expected = [&vec![b'h'; head][..], &vec![b'p'; payload], tail, &vec![b'f'; foot]].concat();
+            prop_assert_eq!(came, expected);
+            prop_assert_eq!(counted, payload as u64);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_follows_its_head() {
+        let content: Vec<u8> = (0..200_000_u32).map(|at| (at % 251) as u8).collect();
+        let mut output = Output { head: b"head".to_vec(), ..Output::default() };
+        output.put_file(FileRange { file: file(&content), offset: 1_000, length: 150_000 });
+        let (came, counted) = through_a_narrow_socket(output).await;
+        assert_eq!(came, [b"head", &content[1_000..151_000]].concat());
+        assert_eq!(counted, 150_000);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_became_shorter_is_no_fault_of_the_client() {
+        let (here, _there) = UnixStream::pair().unwrap();
+        let mut output = Output::default();
+        output.put_file(FileRange { file: file(b"short"), offset: 0, length: 6 });
+        let outcome = flush(&mut output, &mut Stream::from(here)).await;
+        assert!(matches!(outcome, Err(Unwritten::File(_))), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_left_is_told_apart() {
+        let (here, there) = UnixStream::pair().unwrap();
+        drop(there);
+        let mut output = Output { head: b"head".to_vec(), ..Output::default() };
+        let outcome = flush(&mut output, &mut Stream::from(here)).await;
+        assert!(matches!(outcome, Err(Unwritten::Client)), "{outcome:?}");
+    }
+}

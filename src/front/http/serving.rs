@@ -5,13 +5,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use gatebridge_http1::{BodyLeft, CloseReason, Framing, Response as Head, SendError, Server};
+use gatebridge_http1::{BodyLeft, CloseReason, Framing, Response as Head, SendError};
 use http::StatusCode;
 use http::header::SERVER;
 use tracing::{info, warn};
 
 use super::connection::{Connection, shown};
+use super::downlink::Downlink;
 use super::output::{Output, Unwritten};
 use super::refusal;
 use super::uplink::{Heard, Uplink};
@@ -151,7 +151,7 @@ impl<'c> Serving<'c> {
             return Served::BrokenOff { looks_complete: false };
         };
         let status = response.status;
-        let mut down = Downlink { body: response.body, next: None, ended: false };
+        let mut down = Downlink::new(response.body);
         let broken_off = Served::BrokenOff { looks_complete: framing == Framing::UntilClose };
         let mut is_broken = false;
         poll_fn(|cx| {
@@ -171,7 +171,7 @@ impl<'c> Serving<'c> {
                     Flushed::Empty if down.may_fill() => continue,
                     Flushed::Empty => {}
                     Flushed::Blocked if is_broken => {}
-                    Flushed::Blocked => down.body.poll_progress(cx),
+                    Flushed::Blocked => down.poll_progress(cx),
                 }
                 match self.poll_client(cx) {
                     Poll::Ready(Heard::Something) => {}
@@ -296,87 +296,4 @@ impl<'c> Serving<'c> {
             warn!(id, status, "the response is cut short: {failure}");
         }
     }
-}
-
-/// A response body on its way into the output.
-struct Downlink {
-    body: Body,
-    /// A piece that came while another was still waiting to be written.
-    next: Option<Bytes>,
-    ended: bool,
-}
-
-impl Downlink {
-    /// Moves payload into the output until that is full or none is there. The end is looked for while the last piece still
-    /// waits, so that both go out in one write.
-    fn poll_fill(
-        &mut self,
-        cx: &mut Context<'_>,
-        codec: &mut Server,
-        output: &mut Output,
-    ) -> Result<(), Failure> {
-        while !self.ended && self.next.is_none() {
-            if let Body::File(range) = &self.body
-                && output.is_free()
-            {
-                let range = range.clone();
-                self.body = Body::Empty;
-                put_file(codec, output, range)?;
-            }
-            match self.body.poll_chunk(cx) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Some(Err(failure))) => return Err(failure),
-                Poll::Ready(Some(Ok(piece))) if output.is_free() => put(codec, output, piece)?,
-                Poll::Ready(Some(Ok(piece))) => self.next = Some(piece),
-                Poll::Ready(None) => {
-                    self.ended = true;
-                    let out = if output.is_free() { &mut output.head } else { &mut output.foot };
-                    codec.send_end(None, out).map_err(broken_off)?;
-                }
-            }
-        }
-        if output.is_free()
-            && let Some(piece) = self.next.take()
-        {
-            put(codec, output, piece)?;
-            return self.poll_fill(cx, codec, output);
-        }
-        Ok(())
-    }
-
-    /// Whether all has been put into the output.
-    fn is_done(&self) -> bool {
-        self.ended && self.next.is_none()
-    }
-
-    /// Whether there is something to put into the output as soon as that is free.
-    fn may_fill(&self) -> bool {
-        self.next.is_some()
-    }
-}
-
-fn put(codec: &mut Server, output: &mut Output, piece: Bytes) -> Result<(), Failure> {
-    let framing = codec.send_body(piece.len()).map_err(broken_off)?;
-    output.head.extend_from_slice(framing.prefix());
-    let payload = framing.payload();
-    // What the program gave beyond its Content-Length, or to HEAD, ends here.
-    output.put(piece.slice(..payload.min(piece.len())), framing.suffix());
-    Ok(())
-}
-
-fn put_file(
-    codec: &mut Server,
-    output: &mut Output,
-    mut range: crate::exchange::FileRange,
-) -> Result<(), Failure> {
-    let length = usize::try_from(range.length).unwrap_or(usize::MAX);
-    let framing = codec.send_body(length).map_err(broken_off)?;
-    output.head.extend_from_slice(framing.prefix());
-    range.length = framing.payload() as u64;
-    output.put_file(range);
-    Ok(())
-}
-
-fn broken_off(error: SendError) -> Failure {
-    Failure::new(FailureKind::BrokenOff, format!("the response cannot be completed: {error}"))
 }
