@@ -119,8 +119,10 @@ fn a_response_that_begins_while_it_drains_says_that_the_connection_closes() {
     let config = format!("{}{route}{}", listen("127.0.0.1:0"), routes(&site.folder));
     assert!(site.reload(&config).contains("reloaded"));
     let (mut client, _) = site.running("/late");
+    let mut idle = site.gateway.connect();
+    idle.ask("GET", "/", &[], b"").expect(200);
     site.gateway.signal(Signal::TERM);
-    site.gateway.wait_for_line("draining");
+    assert_eq!(idle.receive_until_close().unwrap(), b"", "now it drains");
     site.gate.open();
     let answer = client.receive().expect(200);
     assert_eq!((answer.text().as_str(), answer.field("connection")), ("late\n", Some("close")));
