@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::BytesMut;
 use gatebridge_fastcgi::{Params, ProtocolStatus, RequestId, Server, ServerEvent};
@@ -26,9 +25,8 @@ pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("gatebridge-pool-{}-{number}", std::process::id()));
+        let name = format!("gatebridge-pool-{}", String::from_utf8_lossy(&crate::exchange::unique_id()));
+        let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }

@@ -241,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_pipe_that_nobody_reads_is_refused_and_one_that_is_read_no_more_keeps_nobody() {
-        let path = std::env::temp_dir().join(format!("gatebridge-access-pipe-{}", std::process::id()));
+        let name = format!("gatebridge-access-{}", String::from_utf8_lossy(&crate::exchange::unique_id()));
+        let path = std::env::temp_dir().join(name);
         let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
         rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, mode, 0).unwrap();
         let error = start(&path).unwrap_err();

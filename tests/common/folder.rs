@@ -1,6 +1,7 @@
 //! A temporary folder that goes away with the test; it must not know what is put into it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,9 +17,18 @@ impl Folder {
     /// Makes a new, empty folder that everybody may read.
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("gatebridge-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
+        // An earlier process with this number may have left its folders: a failed test keeps them.
+        let path = loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("gatebridge-{}-{count}", std::process::id()));
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                made => {
+                    made.unwrap();
+                    break path;
+                }
+            }
+        };
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         Self { path: path.canonicalize().unwrap() }
     }

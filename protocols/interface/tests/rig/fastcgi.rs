@@ -64,6 +64,8 @@ pub fn listener() -> (PathBuf, UnixListener) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let path = std::env::temp_dir().join(format!("gi-{}-{number}.sock", std::process::id()));
+    // An earlier process with this number may have left its socket.
+    let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).unwrap();
     (path, listener)
 }
