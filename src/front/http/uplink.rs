@@ -1,7 +1,7 @@
 //! The client's side while a request is served: moves body pieces up as fast as they are wanted, and notices when the
 //! client slows down too much or leaves. It does not know what is done with the body.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -51,18 +51,21 @@ impl Uplink {
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::UntilClose => None,
         };
+        let mut first = Bytes::new();
         if length.is_some_and(|length| length <= codec.buffered() as u64) {
-            let piece = match codec.next_event() {
-                Ok(Event::Body(piece)) => piece,
-                _ => Bytes::new(),
-            };
-            if Some(piece.len() as u64) == length {
-                let _ = codec.next_event();
+            if let Ok(Event::Body(piece)) = codec.next_event() {
                 uplink.received = piece.len() as u64;
-                return (uplink, Body::Bytes(piece));
+                first = piece;
+            }
+            if Some(first.len() as u64) == length {
+                let _ = codec.next_event();
+                return (uplink, Body::Bytes(first));
             }
         }
         let (upload, body) = Upload::new(length);
+        if !first.is_empty() {
+            upload.give(first, Waker::noop());
+        }
         uplink.upload = Some(upload);
         (uplink, body)
     }
