@@ -272,28 +272,23 @@ impl<'c> Serving<'c> {
 
     /// Tells the log of a failure: with alarm only where the client is not to blame.
     fn tell(&self, failure: &Failure) {
-        let id = shown(&self.exchange.id());
-        let status = failure.kind.status().map_or(0, |status: StatusCode| status.as_u16());
-        if failure.kind == FailureKind::ClientGone {
-            return;
-        }
-        if failure.kind.is_clients_fault() {
-            info!(id, status, "{failure}");
-        } else {
-            warn!(id, status, "{failure}");
-        }
+        self.log(failure, failure.kind.status().map_or(0, |status| status.as_u16()), "");
     }
 
     /// Tells the log of a response that is cut short, whose status the client has got already.
     fn tell_of_cut(&self, failure: &Failure, status: StatusCode) {
-        let (id, status) = (shown(&self.exchange.id()), status.as_u16());
+        self.log(failure, status.as_u16(), "the response is cut short: ");
+    }
+
+    fn log(&self, failure: &Failure, status: u16, what: &str) {
         if failure.kind == FailureKind::ClientGone {
             return;
         }
+        let id = shown(&self.exchange.id());
         if failure.kind.is_clients_fault() {
-            info!(id, status, "the response is cut short: {failure}");
+            info!(id, status, "{what}{failure}");
         } else {
-            warn!(id, status, "the response is cut short: {failure}");
+            warn!(id, status, "{what}{failure}");
         }
     }
 }
