@@ -29,8 +29,8 @@ pub struct Config {
     pub log: Log,
     /// The pools of workers, sorted by name; names are unique.
     pub pools: Vec<Arc<Pool>>,
-    /// The routes, in the order of the file; each (host, path) is there once. The longest path wins, and a route
-    /// with a host wins over one without.
+    /// The routes, in the order of the file; each (host, path) is there once. Routes for
+    /// the request's host are looked at first, then those for any host; among them the longest path wins.
     pub routes: Vec<Arc<Route>>,
 }
 
