@@ -314,6 +314,32 @@ fn tests_wait_for_events_and_do_not_sleep() {
     none(found);
 }
 
+/// What only passes a call on, in the crate where applications are called.
+const PASSES_CALLS_ON: &str = "protocols/interface/src/application.rs";
+
+#[test]
+fn applications_are_called_where_lint_stands_by() {
+    let (mut found, mut seen) = (Vec::new(), 0);
+    let rooms = ["src/", "protocols/interface/src/"];
+    for file in files(".rs").iter().filter(|file| rooms.iter().any(|room| file.path.starts_with(room))) {
+        let code = file.production_code();
+        let calls: Vec<_> =
+            [".call(environ", ".call(&environ"].into_iter().flat_map(|call| places(&code, call)).collect();
+        let is_watched = ["watch(", "lint("].into_iter().any(|word| places(&code, word).next().is_some());
+        seen += calls.len();
+        if !calls.is_empty() && !is_watched && file.path != PASSES_CALLS_ON {
+            found.push(format!(
+                "{}:{}: an application is called and nobody watches it: wrap it in `lint` if cfg!(debug_assertions), \
+                 so that every test looks for breaches of the contract",
+                file.path,
+                line_of(&code, calls[0])
+            ));
+        }
+    }
+    assert!(seen >= 5, "only {seen} calls were recognised: the test is blind");
+    none(found);
+}
+
 #[test]
 fn exemptions_name_files_that_exist_and_give_a_reason() {
     let reasons = LONG_FILES.iter().chain(&SLEEPING_TESTS).map(|(path, reason)| (*path, *reason));

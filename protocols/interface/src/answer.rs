@@ -70,8 +70,12 @@ impl<'a> StartResponse<'a> {
     }
 
     /// Sends fields ahead of the answer, most often `Link: </style.css>; rel=preload`, while the answer is still being
-    /// worked out (RFC 8297: 103 Early Hints). Any number of times. `false` when the way to the client cannot carry
-    /// them (it can if gatebridge is the next hop), which does no harm: send the same fields with the answer too.
+    /// worked out (RFC 8297: 103 Early Hints). Any number of times. Send the same fields with the answer too: `false`
+    /// says that these were not sent, which does no harm.
+    ///
+    /// They are sent if the client speaks HTTP/1.1 or newer, and the next hop is known to take them: the server for
+    /// development, or one whose `SERVER_SOFTWARE` begins with `gatebridge/`. In CGI, FastCGI and SCGI a response has one
+    /// head (RFC 3875 6.2); any other server might take the 103 for the answer.
     ///
     /// # Errors
     /// [`HeadError`], and the errors of the connection.

@@ -68,7 +68,7 @@
 //! | `wsgi.url_scheme` | [`Environ::scheme`](gatebridge_cgi::Environ) |
 //! | `wsgi.version` | the version of this crate |
 //! | a body longer than `Content-Length` is cut by servers | an error of the write that goes too far |
-//! | (nothing) | [`StartResponse::early_hints`]: 103 |
+//! | (nothing) | [`StartResponse::early_hints`]: 103, where the next hop is known to take it |
 //! | (nothing) | `is_aborted()`: nobody waits any more; reading and writing fail then |
 //! | (nothing) | Authorizers and Filters (FastCGI 1.0 6): the variable `FCGI_ROLE`, [`Input::next_stream`] |
 //! | (nothing) | what becomes of an error: a 500, or an answer that is visibly cut |

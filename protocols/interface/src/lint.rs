@@ -37,6 +37,11 @@ pub const fn lint<A: Application>(application: A) -> Lint<A> {
 /// the operator is told the rule and the value that broke it. Many rules need no check here because the types leave
 /// no other way; they are marked *(types)*.
 ///
+/// Every runner watches its application like this in builds with debug assertions, as `cargo build` and `cargo test` make
+/// them, so there is nothing to be switched on while a program is written; a release build does not pay for it. There
+/// the caller's rules are left out, because whoever runs a program cannot mend what the server before it says. Wrap an
+/// application in [`lint`] to have both sides checked, in every build.
+///
 /// # What a caller owes an application
 /// 1. The `Environ` is complete: `SERVER_NAME` is not empty ([`Violation::ServerName`]); `SCRIPT_NAME` is empty or
 ///    begins with `/`, and is not `/` alone ([`Violation::ScriptName`]); `PATH_INFO` is empty or begins with `/`
@@ -205,23 +210,34 @@ impl Notes {
 impl<A: Application> Application for Lint<A> {
     fn call(&self, environ: &Environ, input: &mut Input<'_>, start: StartResponse<'_>) -> Result {
         check_call(environ, input)?;
-        let notes = Notes::default();
-        let mut source = LintSource { shown: 0, notes: notes.clone(), length: input.length(), inner: input };
-        let length = source.length;
-        let is_head = environ.method == Method::HEAD;
-        let onward = Onward::new(start);
-        let mut outlet = LintOutlet { onward, notes: notes.clone(), is_head, head: None, written: 0 };
-        let mut watched = Input::new(&mut source, length);
-        let called = self.application.call(environ, &mut watched, StartResponse::new(&mut outlet));
-        if let Some(violation) = notes.with(|findings| findings.violation.take()) {
-            return Err(violation.into());
-        }
-        let _answered = called?;
-        if !outlet.onward.has_ended() {
-            return Err(Violation::NotEnded.into());
-        }
-        outlet.onward.answered()
+        watch(&self.application, environ, input, start)
     }
+}
+
+/// Calls an application and watches what it does. Of the caller's rules only the last is looked at: a runner cannot mend
+/// what the server before it says of a request.
+pub(crate) fn watch(
+    application: &(impl Application + ?Sized),
+    environ: &Environ,
+    input: &mut Input<'_>,
+    start: StartResponse<'_>,
+) -> Result {
+    let notes = Notes::default();
+    let length = input.length();
+    let mut source = LintSource { shown: 0, notes: notes.clone(), inner: input };
+    let is_head = environ.method == Method::HEAD;
+    let onward = Onward::new(start);
+    let mut outlet = LintOutlet { onward, notes: notes.clone(), is_head, head: None, written: 0 };
+    let mut watched = Input::new(&mut source, length);
+    let called = application.call(environ, &mut watched, StartResponse::new(&mut outlet));
+    if let Some(violation) = notes.with(|findings| findings.violation.take()) {
+        return Err(violation.into());
+    }
+    let _answered = called?;
+    if !outlet.onward.has_ended() {
+        return Err(Violation::NotEnded.into());
+    }
+    outlet.onward.answered()
 }
 
 /// The caller's rules that can be seen before the call.
@@ -248,7 +264,6 @@ fn check_call(environ: &Environ, input: &Input<'_>) -> std::result::Result<(), V
 struct LintSource<'a, 'i> {
     inner: &'a mut Input<'i>,
     notes: Notes,
-    length: Option<u64>,
     shown: usize,
 }
 

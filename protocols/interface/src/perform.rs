@@ -8,6 +8,7 @@ use gatebridge_cgi::Environ;
 use crate::answer::{Answered, StartResponse};
 use crate::application::{Application, Error};
 use crate::input::Input;
+use crate::lint::watch;
 use crate::outlet::Outlet as _;
 use crate::script::{Carrier, Progress, ScriptOutlet};
 
@@ -32,8 +33,15 @@ pub(crate) fn perform<C: Carrier>(
     input: &mut Input<'_>,
     outlet: &mut ScriptOutlet<C>,
 ) -> Outcome {
-    let called =
-        catch_unwind(AssertUnwindSafe(|| application.call(environ, input, StartResponse::new(outlet))));
+    let called = catch_unwind(AssertUnwindSafe(|| {
+        let start = StartResponse::new(outlet);
+        // As with `debug_assert`: who writes a program sees its mistakes, and who runs it does not pay for the search.
+        if cfg!(debug_assertions) {
+            watch(application, environ, input, start)
+        } else {
+            application.call(environ, input, start)
+        }
+    }));
     let fault: Error = match called {
         Ok(Ok(_)) if outlet.progress() == Progress::Ended => return Outcome::Answered,
         Ok(Ok(_)) => "it returned the end of another request's answer".into(),

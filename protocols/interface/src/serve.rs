@@ -33,6 +33,9 @@ const DEVELOPMENT_ADDRESS: &str = "127.0.0.1:8080";
 ///
 /// The other exit statuses are those of [`run_cgi`](crate::run_cgi) and [`run_fastcgi`](crate::run_fastcgi).
 ///
+/// In builds with debug assertions the application is watched: a breach of the contract becomes an error, see
+/// [`Lint`](crate::Lint). So do all runners.
+///
 /// ```no_run
 /// use gatebridge_interface::{application, serve};
 ///

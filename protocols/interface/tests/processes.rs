@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 
+use gatebridge_fastcgi::Role;
 use gatebridge_interface::{EXIT_BROKEN, EXIT_NO_CGI, EXIT_NO_SOCKET, Settings, serve_with};
 use gatebridge_scgi::HeaderWriter;
 use rig::fastcgi::{Peer, listener};
@@ -26,10 +27,12 @@ const PROGRAM: &str = "GATEBRIDGE_TEST_PROGRAM";
 fn main() -> ExitCode {
     match std::env::var(PROGRAM).as_deref() {
         Ok("cgi") => return gatebridge_interface::run_cgi(questions()),
+        // Not wrapped, so that it is the runner who watches.
+        Ok("bare") => return serve_with(rig::answer, &Settings::default()),
         Ok(_) => return serve_with(questions(), &Settings::default().threads(2)),
         Err(_) => {}
     }
-    let tests: [(&str, fn()); 16] = [
+    let tests: [(&str, fn()); 17] = [
         ("a_small_answer_is_one_write", a_small_answer_is_one_write),
         ("a_cgi_program_answers", a_cgi_program_answers),
         ("a_body_is_read_to_its_length_and_no_further", a_body_is_read_to_its_length_and_no_further),
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         ("a_listening_socket_is_fastcgi", a_listening_socket_is_fastcgi),
         ("or_scgi_when_the_first_bytes_say_so", or_scgi_when_the_first_bytes_say_so),
         ("sigterm_ends_a_worker_after_its_requests", sigterm_ends_a_worker_after_its_requests),
+        ("every_runner_watches_in_debug_builds", every_runner_watches_in_debug_builds),
     ];
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     for (name, test) in tests.into_iter().filter(|(name, _)| name.contains(&filter)) {
@@ -53,6 +57,29 @@ fn main() -> ExitCode {
         println!("test {name} ... ok");
     }
     ExitCode::SUCCESS
+}
+
+/// Under every runner an application that breaks the contract fails where debug assertions are on, and nowhere else.
+fn every_runner_watches_in_debug_builds() {
+    let status = if cfg!(debug_assertions) { "500 Internal Server Error" } else { "200 OK" };
+    let begins = format!("Status: {status}\r\n");
+    let output = program("bare").envs(variables("GET", "/no-type", None)).output().unwrap();
+    assert!(text(&output.stdout).starts_with(&begins), "CGI: {}", text(&output.stdout));
+    assert_eq!(text(&output.stderr).contains("lint: "), cfg!(debug_assertions), "{}", text(&output.stderr));
+
+    let worker = Running::start("bare");
+    let reply = Peer::new(worker.connect()).ask("GET", "/no-type", b"");
+    assert!(reply.text().starts_with(&begins), "FastCGI: {}", reply.text());
+    let worker = Running::start("bare");
+    assert!(ask_scgi(&worker, "/no-type").starts_with(&begins), "SCGI");
+
+    if cfg!(feature = "development") {
+        let (mut child, address) = develop("bare");
+        let answer = ask_http(&address, "/no-type");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "HTTP: {answer}");
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
 }
 
 fn program(way: &str) -> Command {
@@ -162,6 +189,15 @@ fn hints_go_to_gatebridge_only() {
         assert!(text(&output.stdout).starts_with("Status: 200 OK\r\n"), "{name}: {}", text(&output.stdout));
         assert!(text(&output.stdout).ends_with("hints: false\n"));
     }
+    // The same in a worker, where the server before it is another one with each request.
+    let worker = Running::start("serve");
+    let mut peer = Peer::new(worker.connect());
+    assert!(peer.ask("GET", "/hints", b"").text().starts_with("Status: 103 "));
+    let id =
+        peer.begin_with(Role::Responder, "GET", "/hints", &[("SERVER_SOFTWARE", "Apache/2.4.62 (Debian)")]);
+    peer.end_stdin(id);
+    let told = peer.finish(id).text();
+    assert!(told.starts_with("Status: 200 OK\r\n") && told.ends_with("hints: false\n"), "{told}");
 }
 
 fn errors_become_500_or_an_exit_status() {
@@ -224,21 +260,32 @@ fn listen_is_a_server_for_development() {
         assert!(text(&output.stderr).contains("`development`"), "{}", text(&output.stderr));
         return;
     }
-    let mut child = program("serve").args(["--listen", "127.0.0.1:0"]).spawn().unwrap();
-    let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
-    let address = line.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).unwrap().0;
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let (mut child, address) = develop("serve");
+    let answer = ask_http(&address, "/hello");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello\n"), "{answer}");
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert!(child.wait().unwrap().success());
     let output = program("serve").args(["--listen", "nowhere"]).output().unwrap();
     assert_eq!(output.status.code(), Some(EXIT_NO_SOCKET.into()));
     assert!(text(&output.stderr).contains("\"nowhere\""), "{}", text(&output.stderr));
+}
+
+/// The program as a server for development, and its address.
+fn develop(way: &str) -> (Child, String) {
+    let mut child = program(way).args(["--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut said = std::io::BufReader::new(child.stderr.as_mut().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    let address = line.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).unwrap().0;
+    (child, address.to_owned())
+}
+
+fn ask_http(address: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 fn lesson_7_arguments_from_a_query_change_nothing() {
@@ -249,9 +296,9 @@ fn lesson_7_arguments_from_a_query_change_nothing() {
 struct Running(Child, std::path::PathBuf);
 
 impl Running {
-    fn start() -> Self {
+    fn start(way: &str) -> Self {
         let (path, listener) = listener();
-        let child = program("serve").stdin(OwnedFd::from(listener)).spawn().unwrap();
+        let child = program(way).stdin(OwnedFd::from(listener)).spawn().unwrap();
         Self(child, path)
     }
 
@@ -273,7 +320,7 @@ impl Drop for Running {
 }
 
 fn a_listening_socket_is_fastcgi() {
-    let mut worker = Running::start();
+    let mut worker = Running::start("serve");
     // Who says nothing, and who leaves, keeps nobody up.
     let mute = worker.connect();
     drop(worker.connect());
@@ -286,27 +333,32 @@ fn a_listening_socket_is_fastcgi() {
 }
 
 fn or_scgi_when_the_first_bytes_say_so() {
-    let mut worker = Running::start();
+    let mut worker = Running::start("serve");
     for _ in 0..2 {
-        let mut headers = HeaderWriter::new();
-        headers.append(b"CONTENT_LENGTH", b"0");
-        for (name, value) in variables("GET", "/hello", None) {
-            headers.append(name.as_bytes(), value.as_bytes());
-        }
-        let mut stream = worker.connect();
-        stream.write_all(&headers.finish().unwrap()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let answer = ask_scgi(&worker, "/hello");
         assert!(answer.ends_with("\r\n\r\nhello\n"), "{answer}");
     }
     worker.signal(Signal::INT);
     assert!(worker.0.wait().unwrap().success());
 }
 
+fn ask_scgi(worker: &Running, path: &str) -> String {
+    let mut headers = HeaderWriter::new();
+    headers.append(b"CONTENT_LENGTH", b"0");
+    for (name, value) in variables("GET", path, None) {
+        headers.append(name.as_bytes(), value.as_bytes());
+    }
+    let mut stream = worker.connect();
+    stream.write_all(&headers.finish().unwrap()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 fn sigterm_ends_a_worker_after_its_requests() {
-    let mut worker = Running::start();
+    let mut worker = Running::start("serve");
     let mut peer = Peer::new(worker.connect());
-    let id = peer.begin(gatebridge_fastcgi::Role::Responder, "POST", "/first-byte", Some("2"));
+    let id = peer.begin(Role::Responder, "POST", "/first-byte", Some("2"));
     peer.stdin(id, b"1");
     while peer.reply(id).body() != b"1\n" {
         assert!(peer.read(), "closed");
@@ -318,9 +370,9 @@ fn sigterm_ends_a_worker_after_its_requests() {
     assert!(worker.0.wait().unwrap().success());
 
     // A second signal does not wait.
-    let mut worker = Running::start();
+    let mut worker = Running::start("serve");
     let mut peer = Peer::new(worker.connect());
-    let id = peer.begin(gatebridge_fastcgi::Role::Responder, "POST", "/first-byte", Some("2"));
+    let id = peer.begin(Role::Responder, "POST", "/first-byte", Some("2"));
     peer.stdin(id, b"1");
     while peer.reply(id).body() != b"1\n" {
         assert!(peer.read(), "closed");
@@ -328,7 +380,7 @@ fn sigterm_ends_a_worker_after_its_requests() {
     worker.signal(Signal::TERM);
     // The first one has been understood when new requests are refused.
     loop {
-        let refused = peer.begin(gatebridge_fastcgi::Role::Responder, "GET", "/hello", None);
+        let refused = peer.begin(Role::Responder, "GET", "/hello", None);
         peer.end_stdin(refused);
         if peer.finish(refused).stdout.is_empty() {
             break;

@@ -109,10 +109,18 @@ impl Peer {
 
     /// Begins a request and sends its variables.
     pub fn begin(&mut self, role: Role, method: &str, path: &str, length: Option<&str>) -> RequestId {
+        let length: Vec<_> = length.map(|length| ("CONTENT_LENGTH", length)).into_iter().collect();
+        self.begin_with(role, method, path, &length)
+    }
+
+    /// As [`Peer::begin`], with these variables beside the usual ones or in their place.
+    pub fn begin_with(&mut self, role: Role, method: &str, path: &str, own: &[(&str, &str)]) -> RequestId {
         let mut out = Vec::new();
         let id = self.client.begin(role, true, &mut out).unwrap();
         let mut params = self.client.params(id, &mut out).unwrap();
-        for (name, value) in variables(method, path, length) {
+        let mut all = variables(method, path, None);
+        all.retain(|(name, _)| own.iter().all(|(other, _)| other != name));
+        for (name, value) in all.iter().chain(own) {
             params.pair(name.as_bytes(), value.as_bytes());
         }
         params.finish().unwrap();

@@ -21,7 +21,8 @@ pub fn questions() -> Lint<impl Application> {
     lint(answer)
 }
 
-fn answer(environ: &Environ, input: &mut Input<'_>, mut start: StartResponse<'_>) -> Result {
+/// The application of all tests, for those who look at what a runner does by itself.
+pub fn answer(environ: &Environ, input: &mut Input<'_>, mut start: StartResponse<'_>) -> Result {
     let path = String::from_utf8_lossy(&environ.path_info).into_owned();
     match path.as_str() {
         "/hello" => start.answer(200, TEXT, "hello\n"),
