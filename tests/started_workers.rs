@@ -64,8 +64,15 @@ impl Rig {
         tokio::spawn(async move { route.call(request).await })
     }
 
+    /// Asks by GET and reads the answer to its end, both beside the test: an answer that nobody reads keeps its worker,
+    /// so of several requests none may wait unread for its turn in the test.
+    fn ask_and_read(&self, path: &str) -> JoinHandle<Result<String, Failure>> {
+        let (route, request) = (Arc::clone(&self.route), request(path));
+        tokio::spawn(async move { read(route.call(request).await?).await })
+    }
+
     async fn get(&self, path: &str) -> Result<String, Failure> {
-        read(self.ask(path).await.unwrap()?).await
+        self.ask_and_read(path).await.unwrap()
     }
 
     fn census(&self) -> Census {
@@ -161,9 +168,9 @@ async fn workers_are_started_serve_and_are_ended() {
 async fn requests_wait_for_workers_that_are_being_started() {
     let rig = Rig::new("scgi", &["--single"], "workers = 1", "");
     // Nobody can be ready yet: the process was not even started.
-    let asking: Vec<_> = (0..4).map(|_| rig.ask("/hello")).collect();
+    let asking: Vec<_> = (0..4).map(|_| rig.ask_and_read("/hello")).collect();
     for asking in asking {
-        assert_eq!(asking.await.unwrap().unwrap().status.as_u16(), 200);
+        assert_eq!(asking.await.unwrap().unwrap(), "hello\n");
     }
     rig.end().await;
 }
@@ -188,11 +195,7 @@ async fn a_worker_has_descriptor_0_and_nothing_else_and_only_its_own_environment
 #[tokio::test(flavor = "multi_thread")]
 async fn wish_24_a_worker_that_takes_one_connection_never_has_a_second() {
     let rig = Rig::new("fastcgi", &[], "workers = 2\nconcurrency = 1", "");
-    // Each response is read by a task of its own: one that is dropped unread is aborted by closing its connection.
-    let asking: Vec<_> = (0..40)
-        .map(|_| rig.ask("/hello"))
-        .map(|asking| tokio::spawn(async { read(asking.await.unwrap()?).await }))
-        .collect();
+    let asking: Vec<_> = (0..40).map(|_| rig.ask_and_read("/hello")).collect();
     for asking in asking {
         assert_eq!(asking.await.unwrap().unwrap(), "hello\n");
     }
@@ -340,8 +343,7 @@ async fn lesson_49_a_worker_hears_within_a_second_that_its_client_left() {
 async fn a_pool_that_retires_lets_its_workers_end_what_they_have() {
     let rig = Rig::new("fastcgi", &["--single"], "", "");
     let mut response = rig.ask("/big/4000000").await.unwrap().unwrap();
-    let asking = rig.ask("/hello");
-    let waits = tokio::spawn(async { read(asking.await.unwrap()?).await });
+    let waits = rig.ask_and_read("/hello");
     common::eventually("the second request waits", || (rig.pool.waiting() == 1).then_some(()));
     let Rig { pool, route, spawner, .. } = rig;
     drop(route);
