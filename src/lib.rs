@@ -3,6 +3,7 @@
 
 pub mod back;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod exchange;
 pub mod front;

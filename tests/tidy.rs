@@ -6,9 +6,10 @@ mod tree;
 use tree::{File, files, line_of};
 
 /// The floors of `docs/architecture.md`: a room may use those on lower floors, and itself.
-const FLOORS: [(&str, u8); 13] = [
-    ("main", 7),
-    ("cli", 7),
+const FLOORS: [(&str, u8); 14] = [
+    ("main", 8),
+    ("cli", 8),
+    ("compare", 7),
     ("gateway", 6),
     ("front", 5),
     ("policy", 5),
@@ -19,7 +20,7 @@ const FLOORS: [(&str, u8); 13] = [
     ("exchange", 3),
     ("config", 3),
     ("io", 3),
-    ("lib", 8),
+    ("lib", 9),
 ];
 
 /// The most lines of code in a file, outside its tests.

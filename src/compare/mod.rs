@@ -1,0 +1,20 @@
+//! The room of `gatebridge compare`: one program answered in several ways, measured side by side. What is found is plain
+//! data ([`findings`]); what follows from it is pure ([`verdict`]). Neither knows a socket or a process.
+//!
+//! | file | is |
+//! |---|---|
+//! | [`findings`] | what a run found, as it is serialized: names with units, a schema version |
+//! | [`spread`] | one figure over the rounds of a run: its values, median and extremes |
+//! | [`verdict`] | what may be concluded: break-even, ratios, noise, figures that are not to be trusted |
+
+pub mod findings;
+pub mod spread;
+pub mod verdict;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod verdict_tests;
+
+pub use findings::Findings;
+pub use spread::Spread;
