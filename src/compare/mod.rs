@@ -6,8 +6,10 @@
 //! | [`findings`] | what a run found, as it is serialized: names with units, a schema version |
 //! | [`spread`] | one figure over the rounds of a run: its values, median and extremes |
 //! | [`verdict`] | what may be concluded: break-even, ratios, noise, figures that are not to be trusted |
+//! | [`load`] | the load generator |
 
 pub mod findings;
+pub mod load;
 pub mod spread;
 pub mod verdict;
 
