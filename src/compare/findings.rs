@@ -70,6 +70,8 @@ pub struct Settings {
     pub rounds: u32,
     /// How long each measurement of a round lasted, in seconds.
     pub duration_s: f64,
+    /// After how many requests it ended before that, if so.
+    pub requests: Option<u64>,
     /// How long each contestant was asked before it was measured, in seconds.
     pub warm_up_s: f64,
     /// With how many clients throughput was measured, one after the other.
@@ -163,10 +165,17 @@ pub struct Contestant {
     pub memory: Memory,
     /// Requests that were not answered as they should be.
     pub errors: Vec<Failures>,
+    /// What else is to be known of its figures, a sentence each: that its answer is another one than that of the first,
+    /// that a fixed rate was not held.
+    pub remarks: Vec<String>,
 }
 
 /// From the order to start a program to the first byte of its first answer. The parts add up to the total in every start;
 /// their medians need not. The value of a round is the median of its starts.
+///
+/// A persistent program is ready when it takes a connection that has been waiting for it, with the first request in it.
+/// A CGI program is not asked anything later than its start: from outside nothing tells where starting ends and answering
+/// begins, so all up to its first byte is `program_us`, and `first_response_us` is 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StartUp {
     /// From the order to start it until the new program runs in its process (exec).
@@ -361,6 +370,7 @@ impl Contestant {
             cpu_program: None,
             memory: Memory::default(),
             errors: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 

@@ -77,6 +77,7 @@ pub(super) fn findings(contestants: Vec<Contestant>) -> Findings {
             body_bytes: 0,
             rounds: 3,
             duration_s: 2.0,
+            requests: None,
             warm_up_s: 0.5,
             clients: vec![1, 4, 16],
             rate_per_s: None,

@@ -208,6 +208,13 @@ pub enum Warning {
         /// Kinds and numbers: "12 timed out (no answer in 30 s)".
         kinds: String,
     },
+    /// Something else is to be known of a contestant's figures.
+    Remark {
+        /// The contestant's name.
+        name: String,
+        /// What, in a sentence without its name.
+        text: String,
+    },
     /// gatebridge was built without optimisation.
     DebugBuild,
     /// The machine had other work before the run began.
@@ -331,6 +338,10 @@ fn warnings(findings: &Findings) -> Vec<Warning> {
             let kinds = contestant.errors.iter().map(kind).collect::<Vec<_>>().join(", ");
             warnings.push(Warning::Errors { name, count: contestant.error_count(), kinds });
         }
+    }
+    for contestant in &findings.contestants {
+        let remark = |text: &String| Warning::Remark { name: contestant.name.clone(), text: text.clone() };
+        warnings.extend(contestant.remarks.iter().map(remark));
     }
     if findings.gatebridge.debug {
         warnings.push(Warning::DebugBuild);

@@ -215,3 +215,11 @@ fn a_short_run_says_which_percentile_is_missing() {
     }
     assert_eq!(warning(contestant("cgi", Mode::Cgi, "hello", 2_000.0)), None);
 }
+
+#[test]
+fn remarks_are_told_with_the_name() {
+    let mut cgi = contestant("cgi", Mode::Cgi, "hello", 2_000.0);
+    cgi.remarks.push("its answers are not alike".into());
+    let remark = Warning::Remark { name: "cgi".into(), text: "its answers are not alike".into() };
+    assert!(Verdicts::of(&findings(vec![cgi])).warnings.contains(&remark));
+}

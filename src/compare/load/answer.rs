@@ -250,7 +250,7 @@ fn status_line(line: &[u8]) -> Option<(u8, u16)> {
     let status = number(rest.strip_prefix(b" ")?.get(..3)?, 10)?;
     let ends = rest.get(4).is_none_or(|&byte| byte == b' ');
     let status = u16::try_from(status).ok().filter(|&status| status >= 100)?;
-    (ends && minor.is_ascii_digit()).then_some((minor - b'0', status))
+    (ends && minor.is_ascii_digit()).then(|| (minor - b'0', status))
 }
 
 /// Digits and nothing else.

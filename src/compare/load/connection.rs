@@ -10,7 +10,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::answer::AnswerReader;
 use super::question::Target;
-use super::trouble::{Trouble, TroubleKind};
+use super::trouble::Trouble;
+use crate::compare::findings::FailureKind;
 
 /// What is read at once.
 pub(super) const READ_BYTES: usize = 64 * 1024;
@@ -94,7 +95,7 @@ impl Connection {
         if self.socket.is_none() {
             match connect(target) {
                 Ok(socket) => self.socket = Some(socket),
-                Err(error) => return self.fail(TroubleKind::Connect, &error),
+                Err(error) => return self.fail(FailureKind::Connect, &error),
             }
             self.opened += 1;
             // On the same machine the connection is there already, and the first write succeeds.
@@ -120,7 +121,7 @@ impl Connection {
         let detail =
             if self.reader.is_inside() { "its answer had begun" } else { "no byte of an answer had come" };
         self.reset();
-        Trouble::new(TroubleKind::Timeout, format!("after {seconds:.1} s {detail}"))
+        Trouble { kind: FailureKind::TimeOut, detail: format!("after {seconds:.1} s {detail}") }
     }
 
     fn send(&mut self, target: &Target) -> Driven {
@@ -128,7 +129,7 @@ impl Connection {
         if self.state == State::Connecting {
             match socket.take_error() {
                 Ok(None) => {}
-                Ok(Some(error)) | Err(error) => return self.fail(TroubleKind::Connect, &error),
+                Ok(Some(error)) | Err(error) => return self.fail(FailureKind::Connect, &error),
             }
         }
         let mut sent = if let State::Sending(sent) = self.state { sent } else { 0 };
@@ -138,11 +139,11 @@ impl Connection {
                 Err(error) if waits(&error) => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if self.state == State::Connecting => {
-                    return self.fail(TroubleKind::Connect, &error);
+                    return self.fail(FailureKind::Connect, &error);
                 }
                 // What the server said before it closed is still to be read.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => sent = target.request.len(),
-                Err(error) => return self.fail(TroubleKind::Broken, &error),
+                Err(error) => return self.fail(FailureKind::CutShort, &error),
             }
             self.state = State::Sending(sent);
         }
@@ -159,7 +160,7 @@ impl Connection {
                 Ok(length) => length,
                 Err(error) if waits(&error) => return Driven::Waiting,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return self.fail(TroubleKind::Broken, &error),
+                Err(error) => return self.fail(FailureKind::CutShort, &error),
             };
             let (at, agrees) = (&mut self.body_bytes, &mut self.body_agrees);
             let mut compare = |piece: &[u8]| {
@@ -176,8 +177,8 @@ impl Connection {
                 Ok(None) if length < buffer.len() => return Driven::Waiting,
                 Ok(None) => {}
                 Ok(Some(answer)) => return self.judge(target, answer.status, answer.keeps && length > 0),
-                Err(error) if length == 0 => return self.fail(TroubleKind::Broken, &error),
-                Err(error) => return self.fail(TroubleKind::Malformed, &error),
+                Err(error) if length == 0 => return self.fail(FailureKind::CutShort, &error),
+                Err(error) => return self.fail(FailureKind::NotHttp, &error),
             }
         }
     }
@@ -191,19 +192,19 @@ impl Connection {
             self.reset();
         }
         if !(200..300).contains(&status) {
-            return Driven::Failed(Trouble::new(TroubleKind::Status, format!("status {status}")));
+            return Driven::Failed(Trouble { kind: FailureKind::Status, detail: format!("status {status}") });
         }
         if !whole || !self.body_agrees {
             let detail =
                 format!("a body of {} bytes that is not the one of the first answer", self.body_bytes);
-            return Driven::Failed(Trouble::new(TroubleKind::Differs, detail));
+            return Driven::Failed(Trouble { kind: FailureKind::Body, detail });
         }
         Driven::Answered(self.due)
     }
 
-    fn fail(&mut self, kind: TroubleKind, error: &dyn std::fmt::Display) -> Driven {
+    fn fail(&mut self, kind: FailureKind, error: &dyn std::fmt::Display) -> Driven {
         self.reset();
-        Driven::Failed(Trouble::new(kind, error.to_string()))
+        Driven::Failed(Trouble { kind, detail: error.to_string() })
     }
 
     fn reset(&mut self) {

@@ -30,7 +30,7 @@ use hdrhistogram::Histogram;
 use engine::Run;
 pub use pace::{End, Pace};
 pub use question::{Question, Target, Unaskable};
-pub use trouble::{Trouble, TroubleKind, Troubles};
+pub use trouble::Troubles;
 
 /// The longest latency that is told apart from longer ones, in nanoseconds: an hour.
 const MAX_LATENCY_NS: u64 = 3_600 * 1_000_000_000;
