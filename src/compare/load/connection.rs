@@ -108,10 +108,10 @@ impl Connection {
 
     /// Goes on after the socket was found ready.
     pub(super) fn drive(&mut self, target: &Target, buffer: &mut [u8], readable: bool) -> Driven {
-        if matches!(self.state, State::Connecting | State::Sending(_)) {
-            if let Driven::Failed(trouble) = self.send(target) {
-                return Driven::Failed(trouble);
-            }
+        if matches!(self.state, State::Connecting | State::Sending(_))
+            && let Driven::Failed(trouble) = self.send(target)
+        {
+            return Driven::Failed(trouble);
         }
         if readable { self.receive(target, buffer) } else { Driven::Waiting }
     }
