@@ -278,16 +278,24 @@ fn every_key_of_the_table_is_read() {
                 (Table::Route, _) if ["cgi", "pool", "files", "page"].contains(&key.name) => "path = \"/\"\n",
                 (Table::Route, Only::ToPool | Only::PoolOrFiles) => "path = \"/\"\npool = \"p\"\n",
                 (Table::Route, _) => "path = \"/\"\ncgi = \"cgi-bin\"\n",
+                (Table::Workers, Only::Any) if key.name == "max" => "",
+                (Table::Workers, _) => "max = 4\n",
                 (Table::Server | Table::Log, _) => "",
             };
-            let header = table.header().replace("NAME", "p");
+            let above = match table {
+                Table::Workers => "[pool.p]\nspeak = \"scgi\"\ncommand = [\"programs/worker\"]\n",
+                _ => "",
+            };
+            let header = format!("{above}{}", table.header().replace("NAME", "p"));
             let source = format!("{header}\n{also}{wrong}");
             let report =
                 config::parse(Path::new("tests/configs/good/x.toml"), &source).map(|_| ()).unwrap_err();
             let at = source.find(&wrong).unwrap();
             let told = report.diagnostics().iter().any(|diagnostic| {
                 let inside = diagnostic.span.as_ref().is_some_and(|span| span.start >= at + key.name.len());
-                inside && matches!(diagnostic.kind, Kind::Value | Kind::Unavailable)
+                let takes_tables = matches!(key.kind, KeyKind::CountOrTable { .. });
+                let is_wrong = matches!(diagnostic.kind, Kind::Value | Kind::Unavailable);
+                inside && (is_wrong || takes_tables && diagnostic.kind == Kind::Unknown)
             });
             assert!(told, "{} {}: nobody reads it\n{source}\n{report}", table.header(), key.name);
             if let KeyKind::Count { min, max, .. } | KeyKind::Size { min, max, .. } = key.kind {

@@ -27,7 +27,8 @@ use crate::config::{ConnectAddress, Pool, PoolKind, PoolProtocol, Queue};
 use crate::exchange::Failure;
 use crate::exchange::FailureKind::Unreachable;
 use crate::io::is_shortage;
-use crate::process::{Outage, Roster, WorkerHandle, WorkerId};
+use crate::process::scale::Waiting;
+use crate::process::{Demand, Outage, Roster, WorkerHandle, WorkerId};
 
 /// What Retry-After says when the queue is full or the wait was over: the load of a moment ago may be gone in a second,
 /// and clients that are told more come back all at once.
@@ -44,6 +45,7 @@ pub(crate) struct Dispatch {
     /// After so many requests a worker is dismissed.
     requests_each: Option<u64>,
     desk: Mutex<Desk>,
+    demand: Arc<Demand>,
     /// Somebody has left the queue.
     left: Notify,
     next_place: AtomicU64,
@@ -61,6 +63,7 @@ struct Desk {
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
+    since: Instant,
     turn: oneshot::Sender<Result<Turn, Failure>>,
 }
 
@@ -76,6 +79,7 @@ impl Dispatch {
             idle_timeout: pool.idle_timeout,
             requests_each: requests_each(pool),
             desk: Mutex::default(),
+            demand: Arc::default(),
             left: Notify::new(),
             next_place: AtomicU64::new(0),
         };
@@ -185,7 +189,11 @@ impl Dispatch {
             Choice::Busy
         };
         match choice {
-            Choice::Go(place, kept) => Ok(Asked::Turn(Turn { kept, lease: Lease::new(self, place) })),
+            Choice::Go(place, kept) => {
+                let turn = Turn { kept, lease: Lease::new(self, place) };
+                self.demand.took(|| desk.places.idle());
+                Ok(Asked::Turn(turn))
+            }
             Choice::AllTried => {
                 let detail = match refusals {
                     "" => format!("every worker of pool {:?} refused the request", self.pool),
@@ -206,7 +214,9 @@ impl Dispatch {
                 let ticket = desk.next_ticket;
                 desk.next_ticket += 1;
                 let (turn, receiver) = oneshot::channel();
-                desk.waiters.push_back(Waiter { ticket, turn });
+                desk.waiters.push_back(Waiter { ticket, since: Instant::now(), turn });
+                drop(desk);
+                self.demand.waits();
                 Ok(Asked::Wait(Ticket { number: ticket, dispatch: Arc::clone(self), turn: receiver }))
             }
         }
@@ -353,6 +363,18 @@ impl Roster for Arc<Dispatch> {
         let is_it = |place: &Place| place.worker.as_ref().is_some_and(|other| other.id() == worker);
         let kept = self.lock().places.close(is_it);
         drop(kept);
+    }
+
+    fn waiting(&self) -> Waiting {
+        let desk = self.lock();
+        Waiting {
+            requests: desk.waiters.len(),
+            since: desk.waiters.front().map(|waiter| waiter.since.into_std()),
+        }
+    }
+
+    fn demand(&self) -> Arc<Demand> {
+        Arc::clone(&self.demand)
     }
 
     fn outage(&self, outage: Option<Outage>) {

@@ -220,6 +220,11 @@ impl<K> Places<K> {
         self.slots.iter().filter_map(|slot| slot.kept.first()).map(|(_, since)| *since).min()
     }
 
+    /// How many places have nothing to do.
+    pub(crate) fn idle(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.taken == 0).count()
+    }
+
     /// When the next rest is over.
     pub(crate) fn next_rest_end(&self, now: Instant) -> Option<Instant> {
         self.slots.iter().filter_map(|slot| slot.rests_until).filter(|until| *until > now).min()

@@ -24,6 +24,7 @@ use crate::config::{self, ConnectAddress, Environment, PoolKind, PoolProtocol, S
 use crate::exchange::{Answer, Application, Failure, FailureKind, Request, Response};
 use crate::process::plan::Rules as PlanRules;
 use crate::process::roster::Ended;
+use crate::process::scale::Scale;
 use crate::process::{Census, Manager, Spawner, Workers};
 use crate::route::{LookupFailure, below, check_script, split};
 
@@ -183,16 +184,21 @@ fn workers(pool: &str, started: &Started, temp_dir: &Path) -> Workers {
         args: started.args.iter().map(OsString::from).collect(),
         env: process_environment(&started.environment),
         cwd: started.cwd.clone(),
-        concurrency: started.concurrency,
         stop_grace: started.stop_grace,
         rules: PlanRules {
-            workers: started.workers,
+            scale: scale(&started.workers),
+            concurrency: started.concurrency,
             restart_backoff_min: started.restart_backoff_min,
             restart_backoff_max: started.restart_backoff_max,
             start_timeout: started.start_timeout,
         },
         temp_dir: temp_dir.to_owned(),
     }
+}
+
+const fn scale(scale: &config::Scale) -> Scale {
+    let config::Scale { min, max, spare, idle_timeout, scale_after } = *scale;
+    Scale { min, max, spare, idle_timeout, scale_after }
 }
 
 /// From nothing: PATH, what is let through of our own, what is set; the later wins.

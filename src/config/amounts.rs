@@ -17,7 +17,11 @@ impl Section<'_, '_> {
             _ => None,
         };
         let Some(value) = self.value(name) else { return preset };
-        let Some(Kind::Count { min, max, none }) = self.key(name).map(|key| key.kind) else { return preset };
+        let (min, max, none) = match self.key(name).map(|key| key.kind) {
+            Some(Kind::Count { min, max, none }) => (min, max, none),
+            Some(Kind::CountOrTable { min, max }) => (min, max, false),
+            _ => return preset,
+        };
         if none && value.get_ref().as_str() == Some("none") {
             return None;
         }

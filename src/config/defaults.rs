@@ -65,6 +65,16 @@ pub const LOG_FORMAT: &str = "text";
 
 /// One worker is the only number that is right for a program that nobody described: it may hold a large model.
 pub const WORKERS: u64 = 1;
+/// Who writes a table wants the number to follow the load.
+pub const WORKERS_MODE: &str = "dynamic";
+/// One that is there answers the first request without a start.
+pub const WORKERS_MIN: u64 = 1;
+/// One more than is busy: the next request finds a worker, and its successor's start is paid by nobody.
+pub const WORKERS_SPARE: u64 = 1;
+/// Bursts come back within half a minute or not soon; a program that takes longer to start should be kept longer.
+pub const WORKERS_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than the hiccups of a busy machine, shorter than what a person or a chart of latencies would notice.
+pub const SCALE_AFTER: Duration = Duration::from_millis(5);
 /// Most FastCGI and SCGI programs take one request at a time; a second one would wait inside the worker.
 pub const CONCURRENCY: u64 = 1;
 /// Quick enough that one crash goes unnoticed.

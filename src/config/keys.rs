@@ -18,13 +18,16 @@ pub enum Table {
     Log,
     /// `[pool.NAME]`
     Pool,
+    /// `[pool.NAME.workers]`, or `workers = { ... }` in `[pool.NAME]`
+    Workers,
     /// `[[route]]`
     Route,
 }
 
 impl Table {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::Listen, Self::Server, Self::Log, Self::Pool, Self::Route];
+    pub const ALL: [Self; 6] =
+        [Self::Listen, Self::Server, Self::Log, Self::Pool, Self::Workers, Self::Route];
 
     /// The header as one writes it.
     pub const fn header(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Table {
             Self::Server => "[server]",
             Self::Log => "[log]",
             Self::Pool => "[pool.NAME]",
+            Self::Workers => "[pool.NAME.workers]",
             Self::Route => "[[route]]",
         }
     }
@@ -44,6 +48,7 @@ impl Table {
             Self::Server => SERVER,
             Self::Log => LOG,
             Self::Pool => POOL,
+            Self::Workers => WORKERS,
             Self::Route => ROUTE,
         }
     }
@@ -88,6 +93,13 @@ pub enum Kind {
         /// Whether `"none"` may be written: no limit.
         none: bool,
     },
+    /// A whole number, or a table of its own that says more.
+    CountOrTable {
+        /// The smallest.
+        min: u64,
+        /// The largest.
+        max: u64,
+    },
     /// A string like `"30s"`.
     Duration {
         /// Whether `"0s"` makes sense.
@@ -117,6 +129,7 @@ impl fmt::Display for Kind {
             Self::List => ("list of strings", false),
             Self::Table => ("table of strings", false),
             Self::Count { none, .. } => ("number", *none),
+            Self::CountOrTable { .. } => ("number or table", false),
             Self::Duration { none, .. } => ("duration", *none),
             Self::Size { none, .. } => ("size", *none),
         };
@@ -185,6 +198,10 @@ pub enum Only {
     Connect,
     /// Listeners at a unix socket.
     Unix,
+    /// Workers whose number follows the load within limits.
+    Dynamic,
+    /// Workers whose number follows the load.
+    Elastic,
 }
 
 impl Only {
@@ -199,6 +216,8 @@ impl Only {
             Self::Command => "pools with `command`",
             Self::Connect => "pools with `connect`",
             Self::Unix => "listeners at a \"unix:\" address",
+            Self::Dynamic => "the mode \"dynamic\"",
+            Self::Elastic => "the modes \"dynamic\" and \"ondemand\"",
         }
     }
 }
@@ -206,6 +225,9 @@ impl Only {
 const MIB: u64 = 1024 * 1024;
 /// Beyond this a number of bytes is a slip of the keyboard (and would not fit a file offset).
 pub(super) const HUGE: u64 = i64::MAX as u64;
+
+/// More processes than this one machine does not run well.
+const MAX_WORKERS: u64 = 10_000;
 
 const TIME: Kind = Kind::Duration { zero: false, none: false };
 const TIME_OR_ZERO: Kind = Kind::Duration { zero: true, none: false };
@@ -264,7 +286,12 @@ const LOG: &[Key] = &[
 const POOL: &[Key] = &[
     key("speak", Kind::Word, Preset::Required),
     only(Only::Command, "command", Kind::List, Preset::Words("this or `connect`")),
-    only(Only::Command, "workers", count(1, 10_000), Preset::Count(d::WORKERS)),
+    only(
+        Only::Command,
+        "workers",
+        Kind::CountOrTable { min: 1, max: MAX_WORKERS },
+        Preset::Count(d::WORKERS),
+    ),
     only(Only::Command, "concurrency", count(1, 10_000), Preset::Count(d::CONCURRENCY)),
     only(Only::Command, "env", Kind::Table, Preset::Empty),
     only(Only::Command, "pass_env", Kind::List, Preset::Empty),
@@ -280,6 +307,15 @@ const POOL: &[Key] = &[
     key("connect_timeout", TIME, Preset::Duration(d::CONNECT_TIMEOUT)),
     key("keep_alive", Kind::Flag, Preset::Words("`true` for FastCGI, `false` for SCGI")),
     key("idle_timeout", TIME, Preset::Duration(d::POOL_IDLE_TIMEOUT)),
+];
+
+const WORKERS: &[Key] = &[
+    key("mode", Kind::Word, Preset::Text(d::WORKERS_MODE)),
+    key("max", count(1, MAX_WORKERS), Preset::Required),
+    only(Only::Dynamic, "min", count(0, MAX_WORKERS), Preset::Count(d::WORKERS_MIN)),
+    only(Only::Dynamic, "spare", count(0, MAX_WORKERS), Preset::Count(d::WORKERS_SPARE)),
+    only(Only::Elastic, "idle_timeout", TIME, Preset::Duration(d::WORKERS_IDLE_TIMEOUT)),
+    only(Only::Elastic, "scale_after", TIME_OR_ZERO, Preset::Duration(d::SCALE_AFTER)),
 ];
 
 const ROUTE: &[Key] = &[

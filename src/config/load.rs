@@ -215,7 +215,9 @@ fn note_unknown_tables(document: &DeTable<'_>, notes: &Notes<'_>) {
             (Some(home), _) if !is_table => format!("`{name}` belongs in {}", home.header()),
             (_, Some((_, near))) => format!("did you mean {}?", near.header()),
             _ => {
-                let all = Table::ALL.map(Table::header).join(", ");
+                let is_top = |table: &Table| *table != Table::Workers;
+                let all: Vec<_> = Table::ALL.into_iter().filter(is_top).map(Table::header).collect();
+                let all = all.join(", ");
                 format!("a file has {all}")
             }
         };

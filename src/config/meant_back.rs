@@ -181,8 +181,8 @@ pub struct Started {
     pub arg0: String,
     /// Its arguments, without `argv[0]`.
     pub args: Vec<String>,
-    /// How many are kept alive; at least 1.
-    pub workers: usize,
+    /// How many are kept alive.
+    pub workers: Scale,
     /// Requests at once that one worker takes; at least 1.
     pub concurrency: usize,
     /// The environment of the process.
@@ -197,6 +197,21 @@ pub struct Started {
     pub start_timeout: Duration,
     /// From TERM to KILL when a worker is stopped.
     pub stop_grace: Duration,
+}
+
+/// How many workers there are, and what makes them more or fewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scale {
+    /// Never fewer than this; 0 for a pool that starts workers on demand.
+    pub min: usize,
+    /// Never more than this; at least 1 and at least `min`. The same as `min` for a fixed number.
+    pub max: usize,
+    /// So many that have nothing to do are kept beside those that have.
+    pub spare: usize,
+    /// One that is not needed and had nothing to do for this long leaves.
+    pub idle_timeout: Duration,
+    /// A request that has waited for this long has a worker started.
+    pub scale_after: Duration,
 }
 
 /// Workers that somebody else runs.

@@ -34,6 +34,7 @@ mod nearest;
 mod notes;
 mod pool;
 mod route;
+mod scale;
 mod section;
 mod units;
 mod variables;
@@ -48,5 +49,5 @@ pub use meant::{
 };
 pub use meant_back::{
     BodyMode, CgiBack, CgiKind, ConnectAddress, Connected, Environment, FilesBack, Nph, Pool, PoolBack,
-    PoolKind, PoolProtocol, Queue, RouteBack, RouteLimits, Started,
+    PoolKind, PoolProtocol, Queue, RouteBack, RouteLimits, Scale, Started,
 };

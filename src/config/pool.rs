@@ -11,6 +11,7 @@ use super::meant_back::{
     ConnectAddress, Connected, Environment, Pool, PoolKind, PoolProtocol, Queue, Started,
 };
 use super::notes::Written;
+use super::scale::scale;
 use super::section::Section;
 use super::variables::{For, allowed, passed};
 
@@ -106,7 +107,7 @@ fn started(section: &Section<'_, '_>, base: &Base<'_>) -> Option<Started> {
         );
     }
     let cwd = section.text("cwd").and_then(|written| base.folder("cwd", &written));
-    let workers = workers(section);
+    let workers = scale(section);
     let started = Started {
         program: program
             .as_ref()
@@ -124,17 +125,6 @@ fn started(section: &Section<'_, '_>, base: &Base<'_>) -> Option<Started> {
         stop_grace: section.duration("stop_grace"),
     };
     program.map(|_| started)
-}
-
-fn workers(section: &Section<'_, '_>) -> usize {
-    if let Some(value) = section.value("workers")
-        && value.get_ref().is_table()
-    {
-        let message = "this version of gatebridge keeps a fixed number of workers";
-        section.notes.error(Mistake::Unavailable, &value.span(), message, "write a number: workers = 4");
-        return 1;
-    }
-    section.count("workers")
 }
 
 fn environment(section: &Section<'_, '_>) -> Environment {

@@ -263,8 +263,13 @@ impl<'t, 'n> Section<'t, 'n> {
 }
 
 /// Names that words of the file have elsewhere.
-const OTHER_NAMES: [(&str, &str); 4] =
-    [("fcgi", "fastcgi"), ("warning", "warn"), ("clf", "combined"), ("buffer", "spool")];
+const OTHER_NAMES: [(&str, &str); 5] = [
+    ("fcgi", "fastcgi"),
+    ("on-demand", "ondemand"),
+    ("warning", "warn"),
+    ("clf", "combined"),
+    ("buffer", "spool"),
+];
 
 fn is_one<T>(word: &str, words: &[(&str, T)]) -> bool {
     words.iter().any(|(known, _)| *known == word)

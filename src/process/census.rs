@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::scale::{Surge, Waiting};
 use super::worker::State;
 
 /// The number of a worker: counted up from 1 over the life of its pool, never given twice.
@@ -17,7 +18,7 @@ impl fmt::Display for WorkerId {
 }
 
 /// The workers and the seats of one pool at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// What the pool is to do.
     pub wish: Wish,
@@ -25,6 +26,12 @@ pub struct Census {
     pub workers: Vec<Row>,
     /// The places that workers are started in; at most one live worker has each.
     pub seats: Vec<Seat>,
+    /// The requests that wait for a worker.
+    pub waiting: Waiting,
+    /// Whether a processor has nothing to do.
+    pub has_cpu: bool,
+    /// How fast the pool grows.
+    pub surge: Surge,
 }
 
 /// What a pool is to do.
@@ -50,6 +57,8 @@ pub struct Row {
     pub state: State,
     /// Since when it is that.
     pub since: Instant,
+    /// Since when it has no request; `None` before the first.
+    pub returned: Option<Instant>,
     /// Requests that it has now.
     pub in_flight: usize,
     /// Requests that it has answered.
@@ -94,9 +103,62 @@ impl Census {
         self.workers.iter().any(|row| row.seat == seat && row.state != State::Gone)
     }
 
+    /// How many workers are starting.
+    #[must_use]
+    pub fn starting(&self) -> usize {
+        self.workers.iter().filter(|row| row.state == State::Starting).count()
+    }
+
+    /// How many workers have requests.
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.workers.iter().filter(|row| row.state == State::Busy).count()
+    }
+
+    /// How many workers serve or will.
+    #[must_use]
+    pub fn present(&self) -> usize {
+        self.starting() + self.serving()
+    }
+
+    /// How many seats are empty at `now` because the last worker there failed.
+    #[must_use]
+    pub fn resting(&self, now: Instant) -> usize {
+        let rests = |(index, seat): &(usize, &Seat)| seat.rests(now) && !self.is_taken(*index);
+        self.seats.iter().enumerate().filter(rests).count()
+    }
+
+    /// When the first of them is over.
+    #[must_use]
+    pub fn next_rest_end(&self, now: Instant) -> Option<Instant> {
+        self.seats.iter().filter_map(|seat| seat.rests_until).filter(|until| *until > now).min()
+    }
+
     /// How many workers may be given requests.
     #[must_use]
     pub fn serving(&self) -> usize {
         self.workers.iter().filter(|row| row.state.serves()).count()
+    }
+}
+
+impl Row {
+    /// Since when it has nothing to do, if it has nothing.
+    #[must_use]
+    pub fn idle_since(&self) -> Instant {
+        self.returned.unwrap_or(self.since)
+    }
+}
+
+impl Seat {
+    /// Whether its last worker failed.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Whether no worker is to be started here yet at `now`.
+    #[must_use]
+    pub fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| until > now)
     }
 }

@@ -7,7 +7,6 @@
 //!   wish, time -----------+                               +--> tell the roster who is there
 //! ```
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -20,7 +19,10 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::census::{Census, Departure, Row, Seat, Wish, WorkerId};
+use super::census::{Census, Departure, Wish, WorkerId};
+use super::cpu;
+use super::crew::{Crew, Legacy, Member};
+use super::demand::Demand;
 use super::keeper::{Keeper, Report};
 use super::launch::Launch;
 use super::plan::{Action, Plan, Reason, Rules, plan, vacate};
@@ -45,8 +47,6 @@ pub struct Workers {
     pub env: Vec<(OsString, OsString)>,
     /// The folder it is started in.
     pub cwd: PathBuf,
-    /// How many connections one worker takes at once; at least 1.
-    pub concurrency: usize,
     /// From TERM to KILL.
     pub stop_grace: Duration,
     /// How many, and how they are replaced.
@@ -72,16 +72,18 @@ impl Manager {
     /// When the folder for the workers' sockets cannot be made.
     pub fn start(workers: Workers, spawner: Spawner, roster: Arc<dyn Roster>) -> io::Result<Self> {
         let folder = SocketFolder::create(&workers.temp_dir)?;
-        let crew = Arc::new(Mutex::new(Crew::new(workers.rules.workers)));
+        let crew = Arc::new(Mutex::new(Crew::new(workers.rules.scale.max)));
         let (wish, wished) = watch::channel(Wish::Serve);
         let (reports, reported) = mpsc::unbounded_channel();
+        let demand = roster.demand();
         let work = Work {
             workers: Arc::new(workers),
             folder,
             spawner,
             roster,
             crew: Arc::clone(&crew),
-            bell: Arc::default(),
+            bell: demand.bell(),
+            demand,
             reports,
             outage: None,
         };
@@ -126,87 +128,6 @@ impl fmt::Debug for Manager {
     }
 }
 
-/// Who is there, as the manager keeps it.
-struct Crew {
-    members: BTreeMap<WorkerId, Member>,
-    seats: Vec<Seat>,
-    /// For each seat the listening socket of a worker that left by itself after its work: what waits there is for its
-    /// successor.
-    legacies: Vec<Option<WorkerSocket>>,
-    last: WorkerId,
-}
-
-struct Member {
-    handle: Arc<WorkerHandle>,
-    seat: usize,
-    state: State,
-    since: Instant,
-    /// When it took its first connection.
-    proved: Option<Instant>,
-    /// Gone once the keeper was told to end the worker.
-    order: Option<oneshot::Sender<()>>,
-    reason: Option<Reason>,
-    legacy: Legacy,
-}
-
-/// What a worker's predecessor left waiting on the socket that it inherited. Its answer is counted with the predecessor's.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Legacy {
-    /// Nothing.
-    None,
-    /// At least one connection, which it may not have taken yet.
-    Waits,
-    /// The worker has taken what there was.
-    Taken,
-}
-
-impl Crew {
-    fn new(seats: usize) -> Self {
-        let legacies = std::iter::repeat_with(|| None).take(seats).collect();
-        Self { members: BTreeMap::new(), seats: vec![Seat::default(); seats], legacies, last: WorkerId(0) }
-    }
-
-    fn census(&mut self, wish: Wish) -> Census {
-        let workers = self.members.iter_mut().map(|(id, member)| member.row(*id)).collect();
-        Census { wish, workers, seats: self.seats.clone() }
-    }
-}
-
-impl Member {
-    /// The handle knows best who is busy; the table learns it here.
-    fn row(&mut self, id: WorkerId) -> Row {
-        let in_flight = self.handle.in_flight();
-        match (self.state, in_flight) {
-            (State::Idle, 1..) => self.note(Event::Leased),
-            (State::Busy, 0) => self.note(Event::Returned),
-            _ => {}
-        }
-        Row {
-            id,
-            seat: self.seat,
-            state: self.state,
-            since: self.since.into_std(),
-            in_flight,
-            served: self.handle.served(),
-            is_condemned: self.handle.condemned().is_some(),
-            is_dismissed: self.handle.is_dismissed(),
-        }
-    }
-
-    fn note(&mut self, event: Event) {
-        match self.state.next(event) {
-            Some(next) if next != self.state => {
-                self.state = next;
-                self.since = Instant::now();
-            }
-            Some(_) => {}
-            None => {
-                tracing::error!(worker = %self.handle.name(), state = %self.state, ?event, "a worker cannot do this")
-            }
-        }
-    }
-}
-
 /// All that the loop needs.
 struct Work {
     workers: Arc<Workers>,
@@ -215,6 +136,7 @@ struct Work {
     roster: Arc<dyn Roster>,
     crew: Arc<Mutex<Crew>>,
     bell: Arc<Notify>,
+    demand: Arc<Demand>,
     reports: mpsc::UnboundedSender<(WorkerId, Report)>,
     outage: Option<Outage>,
 }
@@ -227,9 +149,9 @@ impl Work {
     ) {
         let mut wish = Wish::Serve;
         loop {
-            let now = Instant::now();
-            let census = lock(&self.crew).census(wish);
-            let plan = plan(&self.workers.rules, &census, now.into_std());
+            let census = self.census(wish);
+            let plan = plan(&self.workers.rules, &census, Instant::now().into_std());
+            lock(&self.crew).surge = plan.surge;
             self.tell_outage(&plan, &census);
             if plan.is_over {
                 return;
@@ -256,6 +178,19 @@ impl Work {
                 () = sleep_until(due) => {}
             }
         }
+    }
+
+    fn census(&self, wish: Wish) -> Census {
+        let scale = &self.workers.rules.scale;
+        let mut crew = lock(&self.crew);
+        let can_grow = wish == Wish::Serve && scale.is_elastic() && crew.members.len() < scale.max;
+        let mut census = crew.census(wish);
+        drop(crew);
+        // First said, then asked: whoever begins to wait in between rings.
+        self.demand.hear(can_grow, if can_grow { scale.spare } else { 0 });
+        census.waiting = self.roster.waiting();
+        census.has_cpu = can_grow && census.waiting.requests > 0 && cpu::is_to_be_had();
+        census
     }
 
     fn act(&self, action: Action) {
@@ -328,7 +263,8 @@ impl Work {
         };
         let path = socket.path().to_owned();
         let bell = Arc::clone(&self.bell);
-        let handle = Arc::new(WorkerHandle::new(id, Arc::clone(&name), path, self.workers.concurrency, bell));
+        let handle =
+            Arc::new(WorkerHandle::new(id, Arc::clone(&name), path, self.workers.rules.concurrency, bell));
         let (order, ordered) = oneshot::channel();
         let keeper = Keeper {
             id,
@@ -424,22 +360,6 @@ impl Work {
         if outage != self.outage {
             self.roster.outage(outage.clone());
             self.outage = outage;
-        }
-    }
-}
-
-impl Member {
-    fn departure(&self, exit: Option<Exit>) -> Departure {
-        let served = self.handle.served();
-        // Its end may be known before the answer that it gave last has been read to the end.
-        let has_worked = served > 0 || self.handle.in_flight() > 0 || self.legacy == Legacy::Taken;
-        match self.reason {
-            Some(Reason::Condemned | Reason::NotNeeded) => Departure::Sent,
-            None if has_worked && exit.is_some_and(|exit| exit.success()) => Departure::DoneWithWork,
-            None | Some(Reason::NeverReady) => {
-                let lived = self.proved.map_or(Duration::ZERO, |proved| proved.elapsed());
-                Departure::Failed { lived, served }
-            }
         }
     }
 }

@@ -16,6 +16,10 @@
 //! | [`worker`] | the table of what a worker may be |
 //! | [`census`] | who is there: workers and seats as plain values |
 //! | [`plan`] | what is to be done about a pool: decided from values alone |
+//! | [`scale`] | how many workers the load asks for: decided from values alone |
+//! | [`demand`] | how the manager hears that requests wait |
+//! | `cpu` | whether a processor has nothing to do |
+//! | `crew` | the workers and seats as the manager keeps them |
 //! | [`manager`] | the one loop of a pool: notes, asks the plan, does |
 //! | `keeper` | one worker from its start to its end |
 //! | [`roster`] | what the workers' side and those who give them requests tell each other |
@@ -45,6 +49,9 @@
 
 pub mod census;
 pub mod child;
+mod cpu;
+mod crew;
+pub mod demand;
 mod diagnose;
 pub mod ending;
 pub mod failure;
@@ -56,6 +63,7 @@ pub mod orphan;
 pub mod plan;
 pub mod reap;
 pub mod roster;
+pub mod scale;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
@@ -64,6 +72,7 @@ pub mod worker;
 
 pub use census::{Census, WorkerId};
 pub use child::Child;
+pub use demand::Demand;
 pub use ending::Ending;
 pub use failure::{FailureClass, FailureKind, MAX_STRING_BYTES, SpawnFailure};
 pub use launch::{DEFAULT_GRACE, Launch, Output, RestOfGroup, Stdin};

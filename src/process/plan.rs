@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::census::{Census, Departure, Row, Seat, Wish, WorkerId};
+use super::scale::{Scale, Surge, Surplus};
 use super::worker::State;
 
 /// After this many failures in a row in every seat a pool without workers is believed to be broken, and requests are
@@ -15,7 +16,9 @@ pub const HOPELESS_AFTER: u32 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// How many workers are to be there.
-    pub workers: usize,
+    pub scale: Scale,
+    /// How many requests one of them takes at once; at least 1.
+    pub concurrency: usize,
     /// The first pause before a worker that failed is replaced; doubled each time.
     pub restart_backoff_min: Duration,
     /// The longest pause. A worker that lived this long, or answered a request, and then failed has the failures before
@@ -55,6 +58,8 @@ pub enum Reason {
 pub struct Plan {
     /// What is to be done, in this order.
     pub actions: Vec<Action>,
+    /// How fast the pool grows from now on.
+    pub surge: Surge,
     /// When something will be due by time alone.
     pub wake_at: Option<Instant>,
     /// Whether there is no use in holding requests: nobody serves, and every seat failed again and again.
@@ -71,14 +76,31 @@ pub fn plan(rules: &Rules, census: &Census, now: Instant) -> Plan {
         plan.look_at(row, rules, census.wish, now);
     }
     if census.wish == Wish::Serve {
-        plan.fill_seats(rules, census, now);
-        plan.is_hopeless = census.serving() == 0
-            && !census.seats.is_empty()
-            && census.seats.iter().all(|seat| seat.failures >= HOPELESS_AFTER);
+        let wanted = rules.scale.wanted(census, rules.concurrency, now);
+        plan.surge = wanted.surge;
+        plan.wake_by(wanted.wake_at);
+        plan.is_hopeless = is_hopeless(rules, census, now);
+        plan.fill_seats(wanted.workers, census, now);
+        match rules.scale.surplus(census, now) {
+            Surplus::None => {}
+            Surplus::Leaves(id) => plan.actions.push(Action::Retire(id)),
+            Surplus::LookAt(then) => plan.wake_by(Some(then)),
+        }
     } else {
         plan.is_over = census.workers.is_empty();
     }
     plan
+}
+
+/// Nobody serves, and in every seat that was tried, as many as there should be, workers failed again and again.
+fn is_hopeless(rules: &Rules, census: &Census, now: Instant) -> bool {
+    let mut tried = census.seats.iter().filter(|seat| seat.has_failed());
+    let seats = tried.clone().count();
+    census.serving() == 0
+        && seats >= rules.scale.base(census).max(1)
+        && tried.all(|seat| seat.failures >= HOPELESS_AFTER)
+        // Where workers are started for requests only, there must be one that waits for the attempt.
+        && (rules.scale.min > 0 || census.resting(now) > 0)
 }
 
 impl Plan {
@@ -99,27 +121,31 @@ impl Plan {
                 if due <= now {
                     self.actions.push(end(Reason::NeverReady));
                 } else {
-                    self.wake_by(due);
+                    self.wake_by(Some(due));
                 }
             }
             (Wish::Serve, _) => {}
         }
     }
 
-    fn fill_seats(&mut self, rules: &Rules, census: &Census, now: Instant) {
-        for (index, seat) in census.seats.iter().enumerate().take(rules.workers) {
-            if census.is_taken(index) {
-                continue;
+    /// Has so many workers, those in seats that rest included.
+    fn fill_seats(&mut self, wanted: usize, census: &Census, now: Instant) {
+        let resting = census.resting(now);
+        let mut missing = wanted.saturating_sub(census.present() + resting);
+        for (index, seat) in census.seats.iter().enumerate() {
+            if missing > 0 && !seat.rests(now) && !census.is_taken(index) {
+                self.actions.push(Action::Start { seat: index });
+                missing -= 1;
             }
-            match seat.rests_until {
-                Some(until) if until > now => self.wake_by(until),
-                _ => self.actions.push(Action::Start { seat: index }),
-            }
+        }
+        if resting > 0 {
+            // What is hopeless may be tried again then, too.
+            self.wake_by(census.next_rest_end(now));
         }
     }
 
-    fn wake_by(&mut self, at: Instant) {
-        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    fn wake_by(&mut self, at: Option<Instant>) {
+        self.wake_at = [self.wake_at, at].into_iter().flatten().min();
     }
 }
 
@@ -150,10 +176,12 @@ pub fn backoff(rules: &Rules, failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::scale::Waiting;
 
     const SECOND: Duration = Duration::from_secs(1);
     const RULES: Rules = Rules {
-        workers: 2,
+        scale: Scale::fixed(2),
+        concurrency: 1,
         restart_backoff_min: Duration::from_millis(100),
         restart_backoff_max: Duration::from_secs(10),
         start_timeout: Duration::from_secs(30),
@@ -166,6 +194,7 @@ mod tests {
             seat,
             state,
             since,
+            returned: None,
             in_flight: 0,
             served: 0,
             is_condemned: false,
@@ -174,7 +203,7 @@ mod tests {
     }
 
     fn census(workers: Vec<Row>) -> Census {
-        Census { wish: Wish::Serve, workers, seats: vec![Seat::default(); 2] }
+        Census { workers, seats: vec![Seat::default(); 2], ..Census::default() }
     }
 
     #[test]
@@ -318,5 +347,55 @@ mod tests {
         census.workers.clear();
         census.seats[1].failures -= 1;
         assert!(!plan(&RULES, &census, now).is_hopeless);
+    }
+
+    const ON_DEMAND: Rules =
+        Rules { scale: Scale { min: 0, max: 2, ..RULES_ELASTIC.scale }, ..RULES_ELASTIC };
+    const RULES_ELASTIC: Rules = Rules {
+        scale: Scale {
+            min: 1,
+            max: 2,
+            spare: 0,
+            idle_timeout: SECOND,
+            scale_after: Duration::from_millis(5),
+        },
+        ..RULES
+    };
+
+    #[test]
+    fn a_worker_that_is_not_needed_retires_so_that_what_it_was_just_given_is_not_lost() {
+        let now = Instant::now();
+        let census = census(vec![row(1, State::Idle, now), row(2, State::Idle, now)]);
+        assert_eq!(plan(&RULES_ELASTIC, &census, now).wake_at, Some(now + SECOND));
+        let due = plan(&RULES_ELASTIC, &census, now + SECOND);
+        assert_eq!(due.actions, [Action::Retire(WorkerId(1))]);
+    }
+
+    #[test]
+    fn a_seat_that_rests_is_not_got_round_by_another() {
+        let now = Instant::now();
+        let mut census = census(vec![]);
+        census.seats[0] = Seat { failures: 1, rests_until: Some(now + SECOND), last_ending: None };
+        let resting = plan(&RULES_ELASTIC, &census, now);
+        assert_eq!((resting.actions, resting.wake_at), (vec![], Some(now + SECOND)));
+        assert_eq!(plan(&RULES_ELASTIC, &census, now + SECOND).actions, [Action::Start { seat: 0 }]);
+    }
+
+    #[test]
+    fn wish_10_on_demand_there_is_hope_between_two_attempts_for_whoever_asks_then() {
+        let now = Instant::now();
+        let mut census = census(vec![]);
+        census.seats[0] =
+            Seat { failures: HOPELESS_AFTER, rests_until: Some(now + SECOND), last_ending: None };
+        let resting = plan(&ON_DEMAND, &census, now);
+        assert_eq!((resting.is_hopeless, resting.wake_at), (true, Some(now + SECOND)));
+        assert!(!plan(&ON_DEMAND, &census, now + SECOND).is_hopeless);
+        census.waiting = Waiting { requests: 1, since: Some(now + SECOND) };
+        assert_eq!(plan(&ON_DEMAND, &census, now + SECOND).actions, [Action::Start { seat: 0 }]);
+        census.workers = vec![row(1, State::Starting, now + SECOND)];
+        assert!(
+            !plan(&ON_DEMAND, &census, now + SECOND).is_hopeless,
+            "the one who waits is told by the attempt"
+        );
     }
 }

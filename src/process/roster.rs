@@ -5,12 +5,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
 
 use super::census::WorkerId;
+use super::demand::Demand;
+use super::scale::Waiting;
 
 /// Whoever gives requests to workers; the manager tells it who is there. The calls come from the manager's task and must
 /// not block.
@@ -22,6 +24,12 @@ pub trait Roster: Send + Sync + 'static {
 
     /// A worker takes no requests any more. Those it has are not cut.
     fn leave(&self, worker: WorkerId);
+
+    /// The requests that wait for a worker.
+    fn waiting(&self) -> Waiting;
+
+    /// How whoever gives out requests lets the manager know that there are more of them than workers.
+    fn demand(&self) -> Arc<Demand>;
 
     /// There is no use in waiting for a worker (`Some`), or there is again (`None`).
     fn outage(&self, outage: Option<Outage>);
@@ -53,6 +61,9 @@ pub struct WorkerHandle {
     concurrency: usize,
     in_flight: AtomicUsize,
     served: AtomicU64,
+    /// When it last became free, in microseconds since it was started; 0 for never.
+    returned_us: AtomicU64,
+    started: Instant,
     is_retiring: AtomicBool,
     is_dismissed: AtomicBool,
     condemned: OnceLock<String>,
@@ -76,6 +87,8 @@ impl WorkerHandle {
             concurrency,
             in_flight: AtomicUsize::new(0),
             served: AtomicU64::new(0),
+            returned_us: AtomicU64::new(0),
+            started: Instant::now(),
             is_retiring: AtomicBool::new(false),
             is_dismissed: AtomicBool::new(false),
             ended: watch::Sender::new(None),
@@ -119,8 +132,12 @@ impl WorkerHandle {
             self.served.fetch_add(1, Ordering::Relaxed);
         }
         let left = self.in_flight.fetch_sub(1, Ordering::AcqRel) - 1;
-        if left == 0 && self.is_retiring.load(Ordering::Acquire) {
-            self.bell.notify_one();
+        if left == 0 {
+            let us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.returned_us.store(us.max(1), Ordering::Relaxed);
+            if self.is_retiring.load(Ordering::Acquire) {
+                self.bell.notify_one();
+            }
         }
     }
 
@@ -169,6 +186,12 @@ impl WorkerHandle {
     #[must_use]
     pub fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
+    }
+
+    /// When it last became free.
+    pub(super) fn returned(&self) -> Option<Instant> {
+        let us = self.returned_us.load(Ordering::Relaxed);
+        (us > 0).then(|| self.started + Duration::from_micros(us))
     }
 
     pub(super) fn end(&self, ended: Ended) {

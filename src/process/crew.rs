@@ -1,0 +1,123 @@
+//! The workers and seats of one pool as the manager keeps them, and the values it makes of them. It must not decide
+//! anything, nor start or end a worker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::census::{Census, Departure, Row, Seat, Wish, WorkerId};
+use super::plan::Reason;
+use super::reap::Exit;
+use super::roster::WorkerHandle;
+use super::scale::Surge;
+use super::socket::WorkerSocket;
+use super::worker::{Event, State};
+
+/// Who is there, as the manager keeps it.
+pub(super) struct Crew {
+    pub(super) members: BTreeMap<WorkerId, Member>,
+    pub(super) seats: Vec<Seat>,
+    /// For each seat the listening socket of a worker that left by itself after its work: what waits there is for its
+    /// successor.
+    pub(super) legacies: Vec<Option<WorkerSocket>>,
+    pub(super) last: WorkerId,
+    pub(super) surge: Surge,
+}
+
+pub(super) struct Member {
+    pub(super) handle: Arc<WorkerHandle>,
+    pub(super) seat: usize,
+    pub(super) state: State,
+    pub(super) since: Instant,
+    /// When it took its first connection.
+    pub(super) proved: Option<Instant>,
+    /// Gone once the keeper was told to end the worker.
+    pub(super) order: Option<oneshot::Sender<()>>,
+    pub(super) reason: Option<Reason>,
+    pub(super) legacy: Legacy,
+}
+
+/// What a worker's predecessor left waiting on the socket that it inherited. Its answer is counted with the predecessor's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Legacy {
+    /// Nothing.
+    None,
+    /// At least one connection, which it may not have taken yet.
+    Waits,
+    /// The worker has taken what there was.
+    Taken,
+}
+
+impl Crew {
+    pub(super) fn new(seats: usize) -> Self {
+        let legacies = std::iter::repeat_with(|| None).take(seats).collect();
+        Self {
+            members: BTreeMap::new(),
+            seats: vec![Seat::default(); seats],
+            legacies,
+            last: WorkerId(0),
+            surge: Surge::default(),
+        }
+    }
+
+    pub(super) fn census(&mut self, wish: Wish) -> Census {
+        let workers = self.members.iter_mut().map(|(id, member)| member.row(*id)).collect();
+        Census { wish, workers, seats: self.seats.clone(), surge: self.surge, ..Census::default() }
+    }
+}
+
+impl Member {
+    /// The handle knows best who is busy; the table learns it here.
+    fn row(&mut self, id: WorkerId) -> Row {
+        let in_flight = self.handle.in_flight();
+        match (self.state, in_flight) {
+            (State::Idle, 1..) => self.note(Event::Leased),
+            (State::Busy, 0) => self.note(Event::Returned),
+            _ => {}
+        }
+        Row {
+            id,
+            seat: self.seat,
+            state: self.state,
+            since: self.since.into_std(),
+            returned: self.handle.returned(),
+            in_flight,
+            served: self.handle.served(),
+            is_condemned: self.handle.condemned().is_some(),
+            is_dismissed: self.handle.is_dismissed(),
+        }
+    }
+
+    pub(super) fn note(&mut self, event: Event) {
+        match self.state.next(event) {
+            Some(next) if next != self.state => {
+                self.state = next;
+                self.since = Instant::now();
+            }
+            Some(_) => {}
+            None => {
+                tracing::error!(worker = %self.handle.name(), state = %self.state, ?event, "a worker cannot do this")
+            }
+        }
+    }
+}
+
+impl Member {
+    /// How it has left, as far as it matters for its successor.
+    pub(super) fn departure(&self, exit: Option<Exit>) -> Departure {
+        let served = self.handle.served();
+        // Its end may be known before the answer that it gave last has been read to the end.
+        let has_worked = served > 0 || self.handle.in_flight() > 0 || self.legacy == Legacy::Taken;
+        match self.reason {
+            Some(Reason::Condemned | Reason::NotNeeded) => Departure::Sent,
+            None if has_worked && exit.is_some_and(|exit| exit.success()) => Departure::DoneWithWork,
+            None | Some(Reason::NeverReady) => {
+                let lived = self.proved.map_or(Duration::ZERO, |proved| proved.elapsed());
+                Departure::Failed { lived, served }
+            }
+        }
+    }
+}
