@@ -225,21 +225,22 @@ impl ScriptRoot {
     /// # Errors
     /// See [`LookupFailure`].
     pub fn lookup(&self, below: &[u8]) -> Result<Script, LookupFailure> {
-        let below = below.strip_prefix(b"/").unwrap_or(below);
-        check_plain(below)?;
+        let inside = below.strip_prefix(b"/").unwrap_or(below);
+        check_plain(inside)?;
         match self.kind {
-            Kind::File => self.the_file(below),
-            Kind::Folder => self.walk(below),
+            // RFC 3875 4.1.5: PATH_INFO is all that the client put behind the script's path, and be it a `/`.
+            Kind::File if below.is_empty() => self.the_file(b""),
+            Kind::File => self.the_file(&[b"/", inside].concat()),
+            Kind::Folder => self.walk(inside),
         }
     }
 
-    fn the_file(&self, below: &[u8]) -> Result<Script, LookupFailure> {
-        let path_info = if below.is_empty() { Vec::new() } else { [b"/", below].concat() };
+    fn the_file(&self, path_info: &[u8]) -> Result<Script, LookupFailure> {
         Ok(Script {
             path: self.path.clone(),
             folder: self.path.parent().unwrap_or(&self.path).to_owned(),
             script_name: Vec::new(),
-            path_info,
+            path_info: path_info.to_vec(),
         })
     }
 
