@@ -203,6 +203,20 @@ impl Environ {
         Self { method, protocol, request_uri: target, query_string, content_type, headers, ..Self::default() }
     }
 
+    /// The value of a variable that is no field above, such as `FCGI_ROLE` or what a route's `env` gives.
+    ///
+    /// ```
+    /// let mut environ = gatebridge_cgi::Environ::default();
+    /// environ.set_variable("GREETING", "hello");
+    /// assert_eq!(environ.variable("GREETING"), Some(&b"hello"[..]));
+    /// assert_eq!(environ.variable("REQUEST_METHOD"), None, "that is the field `method`");
+    /// ```
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&[u8]> {
+        let mut known = self.variables.iter().rev().chain(&self.front_variables);
+        known.find(|(other, _)| other == name).map(|(_, value)| &value[..])
+    }
+
     /// Sets a variable of the configuration; of two with one name the later counts.
     pub fn set_variable(&mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
         let (name, value) = (name.into(), value.into());
