@@ -4,13 +4,16 @@
 //! Most variables of RFC 3875 are typed fields of the environ (`method`, `path_info`, `remote_addr` ...), and the header
 //! fields are in `headers` under their HTTP names. `walk` lists all of it under the names that CGI has for them. What
 //! differs between CGI, FastCGI and SCGI is seen here: nothing but what the gateway adds for one of them.
+//!
+//! Try it: `cargo run --example environ -- --listen 127.0.0.1:8080`, then `curl -d x 'http://127.0.0.1:8080/a/b?c=d'`.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use gatebridge_interface::{Environ, Input, Result, StartResponse, serve};
 
-fn show(environ: &Environ, input: &mut Input<'_>, start: StartResponse<'_>) -> Result {
+/// Lists the variables, and counts the body.
+pub fn show(environ: &Environ, input: &mut Input<'_>, start: StartResponse<'_>) -> Result {
     let mut variables = Vec::new();
     environ.walk(&mut |name: &[u8], value: &[u8]| {
         variables.push(format!("{}={}", name.escape_ascii(), value.escape_ascii()));

@@ -12,6 +12,7 @@
 //! | [`process`] | `/proc`: descendants, descriptors, memory, the end of a process |
 //! | [`told`] | how a failure must be told, on its page and in the log |
 //! | [`peer`] | other programs in the foreground: workers, nginx, php-fpm, Git |
+//! | [`ways`] | an example program, run in every way that there is |
 //!
 //! Nothing here sleeps for a fixed time: a test waits for an event, and fails when [`DEADLINE`] is over.
 
@@ -28,6 +29,7 @@ pub mod peer;
 pub mod process;
 pub mod record;
 pub mod told;
+pub mod ways;
 
 pub use backs::{Back, Backs, EVERY_BACK, EVERY_WORKER, Setup};
 pub use client::{Answer, Client, Ended, Head};
@@ -36,6 +38,7 @@ pub use gateway::Gateway;
 pub use lines::Lines;
 pub use peer::Peer;
 pub use record::{Gate, Record};
+pub use ways::{BEHIND_A_GATEWAY, EVERY_WAY, Way, Ways, example};
 
 use std::path::{Path, PathBuf};
 use std::thread;
