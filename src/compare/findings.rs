@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Spread;
+use super::spread::thousandths;
 use super::verdict::is_trusted;
 
 /// The version of the serialized form. A field that is renamed, removed or changes its meaning raises it; one more
@@ -239,6 +240,7 @@ impl Latency {
         if count == 0 {
             return None;
         }
+        let at = |percentile| thousandths(at(percentile));
         let trusted = |percentile| is_trusted(percentile, count).then(|| at(percentile));
         let curve = CURVE_PERCENTILES.into_iter().filter_map(|percentile| {
             trusted(percentile).map(|latency_us| CurvePoint { percentile, latency_us })

@@ -18,8 +18,8 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// The spread of the values of the rounds, in their order; nothing when there is no value, or one that is no finite
-    /// number.
+    /// The spread of the values of the rounds, in their order, rounded to thousandths; nothing when there is no value, or
+    /// one that is no finite number.
     ///
     /// ```
     /// use gatebridge::compare::Spread;
@@ -30,8 +30,9 @@ impl Spread {
     /// assert!(Spread::of(Vec::new()).is_none());
     /// ```
     #[must_use]
-    pub fn of(rounds: Vec<f64>) -> Option<Self> {
-        let median = median(&rounds)?;
+    pub fn of(mut rounds: Vec<f64>) -> Option<Self> {
+        rounds.iter_mut().for_each(|value| *value = thousandths(*value));
+        let median = thousandths(median(&rounds)?);
         let min = rounds.iter().copied().fold(f64::INFINITY, f64::min);
         let max = rounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         (min.is_finite() && max.is_finite()).then_some(Self { min, median, max, rounds })
@@ -43,6 +44,11 @@ impl Spread {
     pub fn coefficient(&self) -> Option<f64> {
         (self.rounds.len() > 1 && self.median > 0.0).then(|| (self.max - self.min) / self.median)
     }
+}
+
+/// Rounded to thousandths: of a microsecond or a request per second, that is less than anybody can measure.
+pub(super) fn thousandths(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 /// The middle of some numbers; nothing without numbers, or when one is not a number.

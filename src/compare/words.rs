@@ -1,0 +1,314 @@
+//! The verdicts as English sentences. It knows what was concluded, not where it is shown: names are given back as they
+//! came, and whoever shows a sentence escapes it.
+
+use super::findings::{Contestant, Findings};
+use super::quantity::{count, percent, ratio, time};
+use super::verdict::{
+    BreakEven, Difference, MIN_ROUNDS, NOISY_COEFFICIENT, Payoff, Standing, Verdicts, Warning, exact, fastest,
+};
+
+/// The one sentence for those who read no other.
+#[must_use]
+pub fn headline(findings: &Findings, verdicts: &Verdicts) -> String {
+    let gain = |payoff: &Payoff| payoff.difference.ratio().unwrap_or(1.0);
+    let best = verdicts.payoffs.iter().max_by(|one, other| gain(one).total_cmp(&gain(other)));
+    if let Some(best) = best {
+        return payoff_headline(best);
+    }
+    let gain = |standing: &&Standing| standing.difference.ratio().unwrap_or(1.0);
+    let slowest = verdicts.standings.iter().max_by(|one, other| gain(one).total_cmp(&gain(other)));
+    if let Some(slowest) = slowest {
+        return match slowest.difference.ratio() {
+            Some(times) => {
+                format!("{} answers {} times as fast as {}.", slowest.fastest, ratio(times), slowest.name)
+            }
+            None => "All answer equally fast, as far as this run could see.".to_owned(),
+        };
+    }
+    match fastest(findings).and_then(|only| Some((only, only.p50_us()?))) {
+        Some((only, p50_us)) => format!("{} answers in {}.", only.name, time(p50_us)),
+        None => "Nothing could be measured.".to_owned(),
+    }
+}
+
+fn payoff_headline(payoff: &Payoff) -> String {
+    let times = payoff.difference.ratio().map(ratio).unwrap_or_default();
+    match payoff.break_even {
+        BreakEven::AtOnce => {
+            format!(
+                "A persistent worker pays for itself with the first request, and answers {times} times as fast."
+            )
+        }
+        BreakEven::After { requests } => {
+            format!(
+                "A persistent worker pays for itself after {} requests, and answers {times} times as fast.",
+                count(requests)
+            )
+        }
+        BreakEven::Never => {
+            "A persistent worker does not pay: a process per request answers faster.".to_owned()
+        }
+        BreakEven::WithinNoise => {
+            "A persistent worker and a process per request answer equally fast, as far as this run could see."
+                .to_owned()
+        }
+    }
+}
+
+/// When a persistent program pays for itself, with the figures that say so.
+#[must_use]
+pub fn payoff(payoff: &Payoff) -> String {
+    let Payoff { persistent, cgi, .. } = payoff;
+    let (start, warm, cold) = (time(payoff.start_us), time(payoff.warm_us), time(payoff.cgi_us));
+    let times = payoff.difference.ratio().map(|times| format!(", {} times as long", ratio(times)));
+    let times = times.unwrap_or_default();
+    let figures =
+        format!("starting it costs {start}, then an answer takes {warm}; {cgi} takes {cold} for each{times}");
+    match payoff.break_even {
+        BreakEven::AtOnce => format!("{persistent} pays for itself with the first request: {figures}."),
+        BreakEven::After { requests } => {
+            format!("{persistent} pays for itself after {} requests: {figures}.", count(requests))
+        }
+        BreakEven::Never => format!("{persistent} never pays for itself: {figures}."),
+        BreakEven::WithinNoise => {
+            format!(
+                "{persistent} has nothing to pay for itself from: {warm} and {cold} by {cgi} differ by less than the \
+                 rounds do."
+            )
+        }
+    }
+}
+
+/// How a contestant stands against the fastest.
+#[must_use]
+pub fn standing(standing: &Standing) -> String {
+    let Standing { name, fastest, .. } = standing;
+    match standing.difference {
+        Difference::Seen { ratio: times } => {
+            format!("{name} takes {} times as long as {fastest}.", ratio(times))
+        }
+        Difference::Unknown { ratio: times } => {
+            format!("{name} took {} times as long as {fastest}, which may be chance.", ratio(times))
+        }
+        Difference::Unseen => {
+            format!("Between {name} and {fastest} there is no difference that this run could see.")
+        }
+    }
+}
+
+/// What part of an answer is the gateway's own work.
+#[must_use]
+pub fn own_share(contestant: &Contestant) -> Option<String> {
+    let own_us = contestant.cpu_gateway.as_ref()?.total_us();
+    let p50_us = contestant.p50_us().filter(|p50_us| *p50_us > 0.0)?;
+    Some(format!(
+        "The gateway spends {} of CPU time on an answer of {}, {} of its median latency.",
+        time(own_us),
+        contestant.name,
+        percent(own_us / p50_us)
+    ))
+}
+
+/// What is wrong, and what to do.
+#[must_use]
+pub fn warning(warning: &Warning) -> String {
+    match warning {
+        Warning::Failed { name, reason } => format!("{name} was not measured: {reason}"),
+        Warning::Errors { name, count: failed, kinds } => format!(
+            "{name}: {} request{} failed: {kinds}. Its figures are of those that were answered; find out why first.",
+            count(*failed),
+            if *failed == 1 { "" } else { "s" },
+        ),
+        Warning::Remark { name, text } => format!("{name}: {text}"),
+        Warning::DebugBuild => {
+            "gatebridge was built without optimisation, so its own part of each figure is too \
+             large: build it with --release."
+                .to_owned()
+        }
+        Warning::Busy { load_before } => format!(
+            "The machine was busy before the run (load {load_before:.2}): end what else is running, and measure again."
+        ),
+        Warning::FewRounds { rounds } => format!(
+            "With {rounds} round{} nobody knows how much chance there is in a difference: use --rounds {MIN_ROUNDS} or \
+             more.",
+            if *rounds == 1 { "" } else { "s" },
+        ),
+        Warning::Noisy { name, figure, coefficient } => format!(
+            "{name}: its rounds differ by {} in {figure} (more than {} is noise): end what else is running, or use \
+             more and longer rounds.",
+            percent(*coefficient),
+            percent(NOISY_COEFFICIENT),
+        ),
+        Warning::TooShort { name, count: made, percentile, needed } => format!(
+            "{name}: {} request{} are too few for p{percentile}, which takes {}: it is left out (-); measure {} times \
+             as long to have it.",
+            count(*made),
+            if *made == 1 { "" } else { "s" },
+            count(*needed),
+            count(needed.div_ceil((*made).max(1))),
+        ),
+    }
+}
+
+/// All conclusions as sentences, without the warnings: when each persistent program pays, how the others stand, what
+/// the gateway's own part is.
+#[must_use]
+pub fn conclusions(findings: &Findings, verdicts: &Verdicts) -> Vec<String> {
+    let is_told = |standing: &&Standing| {
+        let tells = |payoff: &Payoff| {
+            let pair = [&payoff.cgi, &payoff.persistent];
+            pair.contains(&&standing.name) && pair.contains(&&standing.fastest)
+        };
+        !verdicts.payoffs.iter().any(tells)
+    };
+    let payoffs = verdicts.payoffs.iter().map(payoff);
+    let standings = verdicts.standings.iter().filter(is_told).map(standing);
+    let busiest = |one: &&Contestant, other: &&Contestant| share(one).total_cmp(&share(other));
+    let own =
+        findings.contestants.iter().filter(|contestant| contestant.mode.is_persistent()).max_by(busiest);
+    payoffs.chain(standings).chain(own.and_then(own_share)).collect()
+}
+
+/// The gateway's part of the median latency, to compare by.
+fn share(contestant: &Contestant) -> f64 {
+    let own_us = contestant.cpu_gateway.as_ref().map_or(0.0, super::findings::Cpu::total_us);
+    own_us / contestant.p50_us().unwrap_or(exact(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::findings::Mode;
+    use crate::compare::testing::{contestant, findings};
+
+    fn payoff_of(break_even: BreakEven, difference: Difference) -> Payoff {
+        let (persistent, cgi) = ("worker".to_owned(), "cgi".to_owned());
+        Payoff { persistent, cgi, start_us: 4_000.0, warm_us: 100.0, cgi_us: 2_000.0, difference, break_even }
+    }
+
+    #[test]
+    fn break_even_in_words() {
+        let seen = Difference::Seen { ratio: 20.0 };
+        let figures = |times| {
+            let start = "starting it costs 4.00 ms, then an answer takes 100 µs";
+            format!("{start}; cgi takes 2.00 ms for each, {times} times as long.")
+        };
+        for (break_even, difference, short, long) in [
+            (
+                BreakEven::After { requests: 3 },
+                seen,
+                "A persistent worker pays for itself after 3 requests, and answers 20 times as fast.",
+                format!("worker pays for itself after 3 requests: {}", figures("20")),
+            ),
+            (
+                BreakEven::AtOnce,
+                seen,
+                "A persistent worker pays for itself with the first request, and answers 20 times as fast.",
+                format!("worker pays for itself with the first request: {}", figures("20")),
+            ),
+            (
+                BreakEven::Never,
+                Difference::Seen { ratio: 0.5 },
+                "A persistent worker does not pay: a process per request answers faster.",
+                format!("worker never pays for itself: {}", figures("0.50")),
+            ),
+            (
+                BreakEven::WithinNoise,
+                Difference::Unseen,
+                "A persistent worker and a process per request answer equally fast, as far as this run could see.",
+                "worker has nothing to pay for itself from: 100 µs and 2.00 ms by cgi differ by less than the rounds \
+                 do."
+                .to_owned(),
+            ),
+        ] {
+            let one = payoff_of(break_even, difference);
+            assert_eq!(payoff_headline(&one), short);
+            assert_eq!(payoff(&one), long);
+        }
+    }
+
+    #[test]
+    fn the_headline_says_what_there_is() {
+        let headline_of = |contestants| {
+            let findings = findings(contestants);
+            headline(&findings, &Verdicts::of(&findings))
+        };
+        let cgi = contestant("cgi", Mode::Cgi, "hello", 2_000.0);
+        let worker = contestant("worker", Mode::Fastcgi, "hello", 100.0);
+        let nginx = contestant("nginx", Mode::Url, "nginx", 100.0);
+        assert_eq!(headline_of(vec![]), "Nothing could be measured.");
+        assert_eq!(headline_of(vec![cgi.clone()]), "cgi answers in 2.00 ms.");
+        assert_eq!(headline_of(vec![cgi.clone(), nginx.clone()]), "nginx answers 20 times as fast as cgi.");
+        assert_eq!(
+            headline_of(vec![worker.clone(), nginx]),
+            "All answer equally fast, as far as this run could see."
+        );
+        assert_eq!(
+            headline_of(vec![cgi, worker]),
+            "A persistent worker pays for itself with the first request, and answers 20 times as fast."
+        );
+    }
+
+    #[test]
+    fn standings_in_words() {
+        for (difference, expected) in [
+            (Difference::Seen { ratio: 1.25 }, "b takes 1.25 times as long as a."),
+            (Difference::Unknown { ratio: 1.25 }, "b took 1.25 times as long as a, which may be chance."),
+            (Difference::Unseen, "Between b and a there is no difference that this run could see."),
+        ] {
+            let one = Standing { name: "b".into(), fastest: "a".into(), difference };
+            assert_eq!(standing(&one), expected);
+        }
+    }
+
+    #[test]
+    fn warnings_say_what_to_do() {
+        let name = || "a".to_owned();
+        for (cause, expected) in [
+            (
+                Warning::Failed { name: name(), reason: "no such file".into() },
+                "a was not measured: no such file",
+            ),
+            (
+                Warning::Errors { name: name(), count: 1_200, kinds: "1200 timed out".into() },
+                "a: 1,200 requests failed: 1200 timed out. Its figures are of those that were answered; find out why \
+                 first.",
+            ),
+            (Warning::Remark { name: name(), text: "it answers late.".into() }, "a: it answers late."),
+            (
+                Warning::DebugBuild,
+                "gatebridge was built without optimisation, so its own part of each figure is too large: build it with \
+                 --release.",
+            ),
+            (
+                Warning::Busy { load_before: 1.234 },
+                "The machine was busy before the run (load 1.23): end what else is running, and measure again.",
+            ),
+            (
+                Warning::FewRounds { rounds: 1 },
+                "With 1 round nobody knows how much chance there is in a difference: use --rounds 3 or more.",
+            ),
+            (
+                Warning::Noisy { name: name(), figure: "median latency".into(), coefficient: 0.4 },
+                "a: its rounds differ by 40% in median latency (more than 25% is noise): end what else is running, or \
+                 use more and longer rounds.",
+            ),
+            (
+                Warning::TooShort { name: name(), count: 4_000, percentile: 99.9, needed: 10_000 },
+                "a: 4,000 requests are too few for p99.9, which takes 10,000: it is left out (-); measure 3 times as \
+                 long to have it.",
+            ),
+        ] {
+            assert_eq!(warning(&cause), expected);
+        }
+    }
+
+    #[test]
+    fn the_gateway_s_own_part_is_told() {
+        let worker = contestant("worker", Mode::Fastcgi, "hello", 100.0);
+        let expected =
+            "The gateway spends 18.0 µs of CPU time on an answer of worker, 18% of its median latency.";
+        assert_eq!(own_share(&worker).as_deref(), Some(expected));
+        assert_eq!(own_share(&contestant("nginx", Mode::Url, "nginx", 100.0)), None);
+    }
+}
