@@ -2,7 +2,8 @@
 //! any other runner.
 
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io;
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt as _;
@@ -15,7 +16,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::application::Application;
 use crate::descriptor::{Descriptor, write_all};
-use crate::input::{Input, Source};
+use crate::input::{Input, Pull, Pulled};
 use crate::perform::{Outcome, perform};
 use crate::script::{Carrier, Facts, ScriptOutlet};
 
@@ -48,8 +49,14 @@ pub const EXIT_NO_CGI: u8 = 64;
 /// ```
 #[must_use = "it is what `main` returns"]
 pub fn run_cgi(application: impl Application) -> ExitCode {
+    answer(&application)
+}
+
+/// The same, compiled once and apart from the program.
+pub(crate) fn answer(application: &dyn Application) -> ExitCode {
     let environ = match environ() {
-        Ok(environ) => environ,
+        // The process ends with its request: to give back every variable before would only take time.
+        Ok(environ) => ManuallyDrop::new(environ),
         Err(fault) => {
             let text = format!("this is no CGI process: {fault}; a gateway sets RFC 3875's variables\n");
             let _ = write_all(Descriptor(stderr()), &[text.as_bytes()]);
@@ -57,9 +64,11 @@ pub fn run_cgi(application: impl Application) -> ExitCode {
         }
     };
     let mut source = Stdin::new(environ.content_length.unwrap_or(0));
+    let mut source = Pulled(&mut source);
     let mut input = Input::new(&mut source, Some(environ.content_length.unwrap_or(0)));
-    let mut outlet = ScriptOutlet::new(Stdout, Facts::from(&environ));
-    match perform(&application, &environ, &mut input, &mut outlet) {
+    let mut stdout = Stdout;
+    let mut outlet = ScriptOutlet::new(&mut stdout, Facts::from(&*environ));
+    match perform(application, &environ, &mut input, &mut outlet) {
         Outcome::Answered | Outcome::Aborted => ExitCode::SUCCESS,
         // Lesson 12: only the exit status can say that the output is not whole.
         Outcome::Broken => EXIT_BROKEN.into(),
@@ -91,8 +100,8 @@ impl Stdin {
     }
 }
 
-impl BufRead for Stdin {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+impl Pull for Stdin {
+    fn fill(&mut self) -> io::Result<&[u8]> {
         if self.ready.is_empty() && self.left > 0 {
             let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(READ_BYTES);
             self.buffer.resize(wanted, 0);
@@ -106,17 +115,7 @@ impl BufRead for Stdin {
     fn consume(&mut self, count: usize) {
         self.ready.start += count;
     }
-}
 
-impl Read for Stdin {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.fill_buf()?.read(buffer)?;
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-impl Source for Stdin {
     fn file(&self) -> io::Result<Option<File>> {
         let status = rustix::fs::fstat(stdin())?;
         if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {

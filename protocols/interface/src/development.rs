@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 server for developing a program: one request for each connection, no routes, no files. It must not
 //! know how the program will be run in earnest.
 
-use std::io::{self, BufRead, Read};
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use rustix::net::{getpeername, getsockname, sockopt};
 use crate::application::Application;
 use crate::descriptor::{Descriptor, write_all};
 use crate::head::Head;
-use crate::input::{Input, Source};
+use crate::input::{Input, Pull, Pulled};
 use crate::perform::{Outcome, perform};
 use crate::script::{Carrier, Facts, ScriptOutlet};
 use crate::settings::{HEADER_TIMEOUT_MS, READ_BYTES, Settings};
@@ -43,8 +43,18 @@ pub fn serve_http(
     settings: &Settings,
     stop: &Stop,
 ) -> io::Result<()> {
+    serve(&application, listener, settings, stop)
+}
+
+/// The same, compiled once and apart from the program.
+pub(crate) fn serve(
+    application: &dyn Application,
+    listener: TcpListener,
+    settings: &Settings,
+    stop: &Stop,
+) -> io::Result<()> {
     let listener = &Listener::new(listener, settings.peers.clone())?;
-    let (application, none) = (&application, &Mutex::new(Vec::new()));
+    let none = &Mutex::new(Vec::new());
     thread::scope(|scope| {
         let mut workers = Vec::new();
         for number in 1..=settings.threads.max(THREADS) {
@@ -129,7 +139,7 @@ impl Exchange<'_> {
     }
 }
 
-fn answer(application: &impl Application, socket: &OwnedFd) -> Result<(), Box<dyn std::error::Error>> {
+fn answer(application: &dyn Application, socket: &OwnedFd) -> Result<(), Box<dyn std::error::Error>> {
     let exchange = Exchange { socket, server: Mutex::new(Server::new(Limits::default())) };
     let Some(head) = exchange.head()? else { return Ok(()) };
     sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, None)?;
@@ -142,10 +152,12 @@ fn answer(application: &impl Application, socket: &OwnedFd) -> Result<(), Box<dy
     };
     let environ = environ(head, length, socket);
     let mut source = Body { exchange: &exchange, current: Bytes::new(), has_ended: false };
-    let mut input = Input::new(&mut source, length);
+    let mut pulled = Pulled(&mut source);
+    let mut input = Input::new(&mut pulled, length);
     let facts =
         Facts { is_head: environ.method == Method::HEAD, takes_hints: environ.protocol == Version::HTTP_11 };
-    let mut outlet = ScriptOutlet::new(Connection(&exchange), facts);
+    let mut connection = Connection(&exchange);
+    let mut outlet = ScriptOutlet::new(&mut connection, facts);
     match perform(application, &environ, &mut input, &mut outlet) {
         Outcome::Answered if !source.has_ended => socket::linger(socket),
         Outcome::Answered | Outcome::Aborted => {}
@@ -200,8 +212,8 @@ struct Body<'a> {
     has_ended: bool,
 }
 
-impl BufRead for Body<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+impl Pull for Body<'_> {
+    fn fill(&mut self) -> io::Result<&[u8]> {
         while self.current.is_empty() && !self.has_ended {
             let event = self.exchange.server().next_event();
             match event {
@@ -223,17 +235,7 @@ impl BufRead for Body<'_> {
     fn consume(&mut self, count: usize) {
         self.current.advance(count.min(self.current.len()));
     }
-}
 
-impl Read for Body<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.fill_buf()?.read(buffer)?;
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-impl Source for Body<'_> {
     fn is_aborted(&self) -> bool {
         socket::has_gone(self.exchange.socket)
     }

@@ -40,11 +40,13 @@ impl Head {
     /// # Ok::<(), gatebridge_interface::HeadError>(())
     /// ```
     pub fn new(status: impl IntoStatus, headers: impl IntoHeaders) -> Result<Self, HeadError> {
-        let status = status.into_status()?;
+        Self::checked(status.into_status()?, headers.into_headers()?)
+    }
+
+    fn checked(status: StatusCode, headers: HeaderMap) -> Result<Self, HeadError> {
         if status.is_informational() {
             return Err(HeadError::Status { number: status.as_u16() });
         }
-        let headers = headers.into_headers()?;
         check(&headers)?;
         Ok(Self { status, headers })
     }
@@ -188,14 +190,17 @@ impl<N: AsRef<str>, V: AsRef<str>> IntoHeaders for &[(N, V)] {
 fn collect(pairs: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<HeaderMap, HeadError> {
     let mut headers = HeaderMap::with_capacity(pairs.len());
     for (name, value) in pairs {
-        let (name, value) = (name.as_ref(), value.as_ref());
-        let escaped = |text: &str| text.escape_default().to_string();
-        let field =
-            HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeadError::Name { name: escaped(name) })?;
-        let checked = HeaderValue::from_str(value)
-            .or_else(|_| HeaderValue::from_bytes(value.as_bytes()))
-            .map_err(|_| HeadError::Value { name: escaped(name), value: escaped(value) })?;
-        headers.append(field, checked);
+        append(&mut headers, name.as_ref(), value.as_ref())?;
     }
     Ok(headers)
+}
+
+fn append(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), HeadError> {
+    let escaped = |text: &str| text.escape_default().to_string();
+    let field =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeadError::Name { name: escaped(name) })?;
+    let checked = HeaderValue::from_bytes(value.as_bytes())
+        .map_err(|_| HeadError::Value { name: escaped(name), value: escaped(value) })?;
+    headers.append(field, checked);
+    Ok(())
 }

@@ -28,6 +28,64 @@ pub trait Source: BufRead + Send {
     }
 }
 
+/// A [`Source`] as a runner has it: no more than what is its own. [`Pulled`] adds the rest, once for all runners; the
+/// methods that [`Read`] and [`BufRead`] bring by themselves would come once for each.
+pub(crate) trait Pull: Send {
+    /// As [`BufRead::fill_buf`].
+    fn fill(&mut self) -> io::Result<&[u8]>;
+
+    /// As [`BufRead::consume`].
+    fn consume(&mut self, count: usize);
+
+    /// As [`Source::file`].
+    fn file(&self) -> io::Result<Option<File>> {
+        Ok(None)
+    }
+
+    /// As [`Source::next_stream`].
+    fn next_stream(&mut self) -> io::Result<Option<Option<u64>>> {
+        Ok(None)
+    }
+
+    /// As [`Source::is_aborted`].
+    fn is_aborted(&self) -> bool;
+}
+
+/// Whatever pulls, as a [`Source`].
+pub(crate) struct Pulled<'a>(pub(crate) &'a mut dyn Pull);
+
+impl BufRead for Pulled<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.fill()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.0.consume(count);
+    }
+}
+
+impl Read for Pulled<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.fill()?.read(buffer)?;
+        self.0.consume(count);
+        Ok(count)
+    }
+}
+
+impl Source for Pulled<'_> {
+    fn file(&self) -> io::Result<Option<File>> {
+        self.0.file()
+    }
+
+    fn next_stream(&mut self) -> io::Result<Option<Option<u64>>> {
+        self.0.next_stream()
+    }
+
+    fn is_aborted(&self) -> bool {
+        self.0.is_aborted()
+    }
+}
+
 impl Source for &[u8] {}
 impl Source for io::Empty {}
 impl<T: AsRef<[u8]> + Send> Source for io::Cursor<T> {}

@@ -10,7 +10,7 @@ use crate::application::{Application, Error};
 use crate::input::Input;
 use crate::lint::watch;
 use crate::outlet::Outlet as _;
-use crate::script::{Carrier, Progress, ScriptOutlet};
+use crate::script::{Progress, ScriptOutlet};
 
 /// What the client is told when an application fails: nothing that an application says in an error is for clients.
 const APOLOGY: &str = "The program that was to answer has failed. Its error log says why.\n";
@@ -27,11 +27,11 @@ pub(crate) enum Outcome {
 }
 
 /// Calls the application; an error or a panic becomes a 500 if nothing has left, and is told on the error stream.
-pub(crate) fn perform<C: Carrier>(
-    application: &(impl Application + ?Sized),
+pub(crate) fn perform(
+    application: &dyn Application,
     environ: &Environ,
     input: &mut Input<'_>,
-    outlet: &mut ScriptOutlet<C>,
+    outlet: &mut ScriptOutlet<'_>,
 ) -> Outcome {
     let called = catch_unwind(AssertUnwindSafe(|| {
         let start = StartResponse::new(outlet);
@@ -66,7 +66,7 @@ pub(crate) fn perform<C: Carrier>(
     }
 }
 
-fn apologize<C: Carrier>(outlet: &mut ScriptOutlet<C>) -> Result<Answered, Error> {
+fn apologize(outlet: &mut ScriptOutlet<'_>) -> Result<Answered, Error> {
     let mut body = StartResponse::new(outlet).start(500, [("Content-Type", "text/plain; charset=utf-8")])?;
     body.write_all(APOLOGY.as_bytes())?;
     Ok(body.end()?)

@@ -1,7 +1,7 @@
 //! The SCGI runner: `n` threads, each with one connection, which carries one request. It must not know CGI's process
 //! nor FastCGI.
 
-use std::io::{self, BufRead, Read};
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -15,13 +15,13 @@ use rustix::net::sockopt;
 
 use crate::application::Application;
 use crate::descriptor::{Descriptor, write_all};
-use crate::input::{Input, Source};
+use crate::input::{Input, Pull, Pulled};
 use crate::perform::{Outcome, perform};
 use crate::script::{Carrier, Facts, ScriptOutlet};
 use crate::settings::{HEADER_TIMEOUT_MS, READ_BYTES, Settings};
 use crate::socket::{self, Listener};
 use crate::stop::Stop;
-use crate::worker::complain;
+use crate::worker::{as_text, complain};
 
 /// Answers SCGI requests on the listening socket at descriptor 0 until SIGTERM or SIGINT, then finishes the requests in
 /// flight; a second signal ends the process at once. Exit statuses are those of [`run_fastcgi`](crate::run_fastcgi).
@@ -45,18 +45,18 @@ pub fn serve_scgi(
     settings: &Settings,
     stop: &Stop,
 ) -> io::Result<()> {
-    serve_first(application, Listener::new(listener, settings.peers.clone())?, Vec::new(), settings, stop)
+    serve_first(&application, &Listener::new(listener, settings.peers.clone())?, Vec::new(), settings, stop)
 }
 
 /// The same with connections that were accepted before.
 pub(crate) fn serve_first(
-    application: impl Application,
-    listener: Listener,
+    application: &dyn Application,
+    listener: &Listener,
     first: Vec<OwnedFd>,
     settings: &Settings,
     stop: &Stop,
 ) -> io::Result<()> {
-    let (application, listener, first) = (&application, &listener, &Mutex::new(first));
+    let first = &Mutex::new(first);
     thread::scope(|scope| {
         let mut workers = Vec::new();
         for number in 1..=settings.threads.max(1) {
@@ -82,11 +82,11 @@ pub(crate) fn serve_first(
 }
 
 /// Answers the one request of a connection. An error is the peer's.
-fn answer(application: &impl Application, socket: &OwnedFd) -> Result<(), Box<dyn std::error::Error>> {
+fn answer(application: &dyn Application, socket: &OwnedFd) -> io::Result<()> {
     let mut source = Body { socket, server: Server::default(), current: Bytes::new(), has_ended: false };
     let deadline = Instant::now() + Duration::from_millis(HEADER_TIMEOUT_MS);
     let headers = loop {
-        match source.server.next_event()? {
+        match source.server.next_event().map_err(as_text)? {
             ServerEvent::Request(headers) => break headers,
             ServerEvent::NeedData => {
                 // Who connects and says nothing, or says it byte by byte, does not keep the thread.
@@ -96,7 +96,7 @@ fn answer(application: &impl Application, socket: &OwnedFd) -> Result<(), Box<dy
                     return Ok(());
                 }
             }
-            ServerEvent::Body(_) | ServerEvent::End => return Err("a body came before the headers".into()),
+            ServerEvent::Body(_) | ServerEvent::End => return Err(as_text("a body came before the headers")),
         }
     };
     sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, None)?;
@@ -106,12 +106,14 @@ fn answer(application: &impl Application, socket: &OwnedFd) -> Result<(), Box<dy
             let text = format!("the SCGI headers make no request: {fault}\n");
             let answer = format!("Status: 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n{text}");
             write_all(Descriptor(socket.as_fd()), &[answer.as_bytes()])?;
-            return Err(fault.into());
+            return Err(as_text(fault));
         }
     };
     let length = Some(environ.content_length.unwrap_or(0));
-    let mut input = Input::new(&mut source, length);
-    let mut outlet = ScriptOutlet::new(Connection(socket), Facts::from(&environ));
+    let mut pulled = Pulled(&mut source);
+    let mut input = Input::new(&mut pulled, length);
+    let mut connection = Connection(socket);
+    let mut outlet = ScriptOutlet::new(&mut connection, Facts::from(&environ));
     match perform(application, &environ, &mut input, &mut outlet) {
         Outcome::Answered => linger(&mut source),
         Outcome::Aborted => {}
@@ -160,8 +162,8 @@ impl Body<'_> {
     }
 }
 
-impl BufRead for Body<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+impl Pull for Body<'_> {
+    fn fill(&mut self) -> io::Result<&[u8]> {
         while self.current.is_empty() && !self.has_ended {
             match self.server.next_event() {
                 Ok(ServerEvent::Body(piece)) => self.current = piece,
@@ -169,7 +171,7 @@ impl BufRead for Body<'_> {
                 Ok(ServerEvent::NeedData | ServerEvent::Request(_)) => {
                     self.receive()?;
                 }
-                Err(error) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error)),
+                Err(error) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string())),
             }
         }
         Ok(&self.current)
@@ -178,17 +180,7 @@ impl BufRead for Body<'_> {
     fn consume(&mut self, count: usize) {
         self.current.advance(count.min(self.current.len()));
     }
-}
 
-impl Read for Body<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.fill_buf()?.read(buffer)?;
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-impl Source for Body<'_> {
     fn is_aborted(&self) -> bool {
         socket::has_gone(self.socket)
     }

@@ -73,9 +73,9 @@ impl From<&Environ> for Facts {
 }
 
 /// Writes an answer as script output.
-#[derive(Debug)]
-pub(crate) struct ScriptOutlet<C> {
-    carrier: C,
+pub(crate) struct ScriptOutlet<'a> {
+    // Not a parameter: a program that serves in three ways would hold three copies of what is below.
+    carrier: &'a mut dyn Carrier,
     facts: Facts,
     progress: Progress,
     /// Until it is written.
@@ -89,8 +89,8 @@ pub(crate) struct ScriptOutlet<C> {
     taken: u64,
 }
 
-impl<C: Carrier> ScriptOutlet<C> {
-    pub(crate) const fn new(carrier: C, facts: Facts) -> Self {
+impl<'a> ScriptOutlet<'a> {
+    pub(crate) const fn new(carrier: &'a mut dyn Carrier, facts: Facts) -> Self {
         Self {
             carrier,
             facts,
@@ -138,7 +138,7 @@ impl<C: Carrier> ScriptOutlet<C> {
     }
 }
 
-impl<C: Carrier> Outlet for ScriptOutlet<C> {
+impl Outlet for ScriptOutlet<'_> {
     fn early_hints(&mut self, headers: &HeaderMap) -> io::Result<bool> {
         if self.facts.takes_hints {
             let head = Head { status: StatusCode::EARLY_HINTS, headers: headers.clone() };
@@ -305,7 +305,8 @@ mod tests {
             cut in 1_usize..30_000,
         ) {
             prop_assume!(!matches!(status, 204 | 304));
-            let mut outlet = ScriptOutlet::new(Kept::default(), facts(false));
+            let mut kept = Kept::default();
+            let mut outlet = ScriptOutlet::new(&mut kept, facts(false));
             let mut start = StartResponse::new(&mut outlet);
             for _ in 0..hints {
                 start.early_hints([("Link", "</a>; rel=preload")]).unwrap();
@@ -320,7 +321,7 @@ mod tests {
                 }
             }
             let _answered = body.end().unwrap();
-            let writes = &outlet.carrier.0;
+            let writes = &kept.0;
             let read = read(&writes.concat(), cut);
             prop_assert_eq!((read.0, &read.2, read.3), (status, &all, hints));
             prop_assert!(read.1.is_none_or(|length| length == all.len() as u64));
@@ -333,11 +334,12 @@ mod tests {
 
     #[test]
     fn a_small_answer_reads_the_same_at_every_cut() {
-        let mut outlet = ScriptOutlet::new(Kept::default(), facts(false));
+        let mut kept = Kept::default();
+        let mut outlet = ScriptOutlet::new(&mut kept, facts(false));
         let mut start = StartResponse::new(&mut outlet);
         start.early_hints([("Link", "</a>; rel=preload")]).unwrap();
         let _answered = start.answer(404, [("Content-Type", "text/plain")], "not here\n").unwrap();
-        let output = outlet.carrier.0.concat();
+        let output = kept.0.concat();
         for cut in 1..=output.len() {
             assert_eq!(read(&output, cut), (404, Some(9), b"not here\n".to_vec(), 1), "cut at {cut}");
         }
@@ -349,7 +351,8 @@ mod tests {
         for (body, told) in
             [("four", "4 bytes of body, but Content-Length is 3"), ("to", "ended after 2 bytes")]
         {
-            let mut outlet = ScriptOutlet::new(Kept::default(), facts(false));
+            let mut kept = Kept::default();
+            let mut outlet = ScriptOutlet::new(&mut kept, facts(false));
             let error = StartResponse::new(&mut outlet).answer(200, text, body).unwrap_err();
             assert!(error.to_string().contains(told), "{error}");
             assert_eq!(outlet.progress(), Progress::Held, "nothing wrong has left");
@@ -359,12 +362,13 @@ mod tests {
     #[test]
     fn lesson_48_head_says_what_get_would_and_nothing_else() {
         for (text, expected) in [("body", "content-length: 4\r\n\r\n"), ("", "text/plain\r\n\r\n")] {
-            let mut outlet = ScriptOutlet::new(Kept::default(), facts(true));
+            let mut kept = Kept::default();
+            let mut outlet = ScriptOutlet::new(&mut kept, facts(true));
             let mut body =
                 StartResponse::new(&mut outlet).start(200, [("Content-Type", "text/plain")]).unwrap();
             body.write_all(text.as_bytes()).unwrap();
             let _answered = body.end().unwrap();
-            let output = String::from_utf8(outlet.carrier.0.concat()).unwrap();
+            let output = String::from_utf8(kept.0.concat()).unwrap();
             assert!(output.ends_with(expected), "{output}");
         }
     }

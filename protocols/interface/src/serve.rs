@@ -45,28 +45,34 @@ const DEVELOPMENT_ADDRESS: &str = "127.0.0.1:8080";
 /// ```
 #[must_use = "it is what `main` returns"]
 pub fn serve(application: impl Application) -> ExitCode {
-    serve_with(application, &Settings::default())
+    find_out(&application, None)
 }
 
 /// [`serve`] with settings for the persistent ways.
 #[must_use = "it is what `main` returns"]
 pub fn serve_with(application: impl Application, settings: &Settings) -> ExitCode {
+    find_out(&application, Some(settings))
+}
+
+/// Without settings the usual ones are made where they are needed: a CGI program has no use for them.
+fn find_out(application: &dyn Application, settings: Option<&Settings>) -> ExitCode {
+    let settings = || settings.cloned().unwrap_or_default();
     if is_worker() {
         return on_descriptor_0("FastCGI or SCGI", |socket, stop| {
-            worker(application, socket, settings, stop)
+            worker(application, socket, &settings(), stop)
         });
     }
     if cgi::is_cgi() {
-        return cgi::run_cgi(application);
+        return cgi::answer(application);
     }
     // Lesson 7: only now. Some gateways make a CGI program's arguments from the query.
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|argument| argument == "--listen") {
         let address = arguments.next().unwrap_or_default();
-        return develop(application, &address.to_string_lossy(), settings);
+        return develop(application, &address.to_string_lossy(), &settings());
     }
     if cfg!(feature = "development") && io::stdin().is_terminal() {
-        return develop(application, DEVELOPMENT_ADDRESS, settings);
+        return develop(application, DEVELOPMENT_ADDRESS, &settings());
     }
     complain(&explanation());
     EXIT_NO_SOCKET.into()
@@ -74,7 +80,7 @@ pub fn serve_with(application: impl Application, settings: &Settings) -> ExitCod
 
 /// Serves HTTP by itself until a signal says stop.
 #[cfg(feature = "development")]
-fn develop(application: impl Application, address: &str, settings: &Settings) -> ExitCode {
+fn develop(application: &dyn Application, address: &str, settings: &Settings) -> ExitCode {
     let listener = match std::net::TcpListener::bind(address) {
         Ok(listener) => listener,
         Err(error) => {
@@ -88,12 +94,12 @@ fn develop(application: impl Application, address: &str, settings: &Settings) ->
         "listening on http://{bound}/ for development; in earnest a gateway starts this program"
     ));
     crate::worker::until_stopped("HTTP", |stop| {
-        crate::development::serve_http(application, listener, settings, stop)
+        crate::development::serve(application, listener, settings, stop)
     })
 }
 
 #[cfg(not(feature = "development"))]
-fn develop(_: impl Application, _: &str, _: &Settings) -> ExitCode {
+fn develop(_: &dyn Application, _: &str, _: &Settings) -> ExitCode {
     complain("--listen needs the feature `development` of the crate gatebridge-interface");
     EXIT_NO_SOCKET.into()
 }
@@ -119,7 +125,7 @@ enum Tongue {
 }
 
 fn worker(
-    application: impl Application,
+    application: &dyn Application,
     socket: OwnedFd,
     settings: &Settings,
     stop: &Stop,
@@ -128,7 +134,7 @@ fn worker(
     let mut first = Vec::new();
     match listen_for_tongue(&listener, &mut first, stop)? {
         Some(Tongue::FastCgi) => fastcgi::serve_first(application, &listener, first, settings, stop),
-        Some(Tongue::Scgi) => scgi::serve_first(application, listener, first, settings, stop),
+        Some(Tongue::Scgi) => scgi::serve_first(application, &listener, first, settings, stop),
         None => Ok(()),
     }
 }

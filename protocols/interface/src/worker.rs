@@ -1,6 +1,7 @@
 //! What the persistent workers have in common: the socket at descriptor 0, the signals, the exit status. It must not
 //! know what is spoken.
 
+use std::fmt::Display;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -59,6 +60,12 @@ fn stop_by_signals() -> io::Result<Stop> {
         flag::register(signal, Arc::clone(&told))?;
     }
     Stop::on_signals()
+}
+
+/// An error as its text alone. Kept whole it would bring the `Debug` form of all that it may hold into every program, and
+/// nobody asks for more than the text.
+pub(crate) fn as_text(error: impl Display) -> io::Error {
+    io::Error::other(error.to_string())
 }
 
 /// Says something to whoever runs the worker.

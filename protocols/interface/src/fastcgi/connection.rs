@@ -25,6 +25,7 @@ use rustix::net::{SendFlags, Shutdown, send, shutdown};
 use super::request::{DATA, Request, STDIN};
 use crate::descriptor::{Descriptor, write_all};
 use crate::settings::MAX_INPUT_BYTES;
+use crate::worker::as_text;
 
 /// Slices of up to so many bytes together are copied into one record.
 const ONE_RECORD_BYTES: usize = 16 * 1024;
@@ -174,7 +175,7 @@ impl Connection {
             let frames =
                 if request.is_cut() { Vec::new() } else { codec.frame(request, Out::Stdout, slices)? };
             let mut tail = Vec::with_capacity(32);
-            codec.server.end_request(request.id, 0, status, &mut tail).map_err(io::Error::other)?;
+            codec.server.end_request(request.id, 0, status, &mut tail).map_err(as_text)?;
             codec.forget(request);
             Ok((frames, Some(tail)))
         })
@@ -199,7 +200,7 @@ impl Connection {
             codec
                 .server
                 .end_request(request.id, 1, ProtocolStatus::RequestComplete, &mut tail)
-                .map_err(io::Error::other)?;
+                .map_err(as_text)?;
             codec.forget(request);
             Ok((Vec::new(), Some(tail)))
         })
@@ -338,7 +339,7 @@ impl Codec {
                     Out::Stdout => self.server.send_stdout(request.id, slice.len()),
                     Out::Stderr => self.server.send_stderr(request.id, slice.len()),
                 }
-                .map_err(io::Error::other)?;
+                .map_err(as_text)?;
                 let (now, later) = slice.split_at(framing.content_length);
                 frames.push((framing, now));
                 slice = later;

@@ -27,7 +27,7 @@ use gatebridge_cgi::VariablesError;
 use gatebridge_fastcgi::{Params, ProtocolStatus, Role};
 
 use crate::application::Application;
-use crate::input::Input;
+use crate::input::{Input, Pulled};
 use crate::perform::{Outcome, perform};
 use crate::script::{Carrier, Facts, ScriptOutlet};
 use crate::settings::Settings;
@@ -81,19 +81,18 @@ pub fn serve_fastcgi(
     settings: &Settings,
     stop: &Stop,
 ) -> io::Result<()> {
-    serve_first(application, &Listener::new(listener, settings.peers.clone())?, Vec::new(), settings, stop)
+    serve_first(&application, &Listener::new(listener, settings.peers.clone())?, Vec::new(), settings, stop)
 }
 
 /// The same with connections that were accepted before.
 pub(crate) fn serve_first(
-    application: impl Application,
+    application: &dyn Application,
     listener: &Listener,
     first: Vec<OwnedFd>,
     settings: &Settings,
     stop: &Stop,
 ) -> io::Result<()> {
     let (queue, waker) = (Queue::default(), Waker::new()?);
-    let application = &application;
     thread::scope(|scope| {
         let mut outcome = Ok(());
         for number in 1..=settings.threads.max(1) {
@@ -119,7 +118,7 @@ pub(crate) fn serve_first(
 }
 
 /// Answers one request.
-fn work(application: &impl Application, job: Job, waker: &Waker) {
+fn work(application: &dyn Application, job: Job, waker: &Waker) {
     let Job { request, params, connection } = job;
     let ended = if request.is_cut() {
         connection.finish(&request, &[], request.status())
@@ -134,7 +133,7 @@ fn work(application: &impl Application, job: Job, waker: &Waker) {
 }
 
 fn answer(
-    application: &impl Application,
+    application: &dyn Application,
     request: &std::sync::Arc<Request>,
     params: &Params,
     connection: &Connection,
@@ -147,8 +146,10 @@ fn answer(
     // Lesson 44: without a length there may well be a body; its stream has an end of its own.
     let length = if request.role == Role::Authorizer { Some(0) } else { environ.content_length };
     let mut source = RequestSource::new(request, connection, waker, &environ);
+    let mut source = Pulled(&mut source);
     let mut input = Input::new(&mut source, length);
-    let mut outlet = ScriptOutlet::new(Records { request, connection, waker }, Facts::from(&environ));
+    let mut records = Records { request, connection, waker };
+    let mut outlet = ScriptOutlet::new(&mut records, Facts::from(&environ));
     match perform(application, &environ, &mut input, &mut outlet) {
         Outcome::Answered => Ok(()),
         Outcome::Aborted => connection.finish(request, &[], request.status()),

@@ -2,7 +2,7 @@
 //! sockets.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, Read};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use gatebridge_fastcgi::{DATA_LENGTH, Params, ProtocolStatus, RequestId, Role};
 
 use super::connection::Connection;
 use super::wake::Waker;
-use crate::input::Source;
+use crate::input::Pull;
 use crate::settings::INPUT_BYTES;
 
 /// The variable that says in which role the program is called; libfcgi has made it common.
@@ -226,8 +226,8 @@ impl<'a> RequestSource<'a> {
     }
 }
 
-impl BufRead for RequestSource<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+impl Pull for RequestSource<'_> {
+    fn fill(&mut self) -> io::Result<&[u8]> {
         if self.current.is_empty() {
             self.current = self.next_piece()?;
         }
@@ -237,17 +237,7 @@ impl BufRead for RequestSource<'_> {
     fn consume(&mut self, count: usize) {
         self.current.advance(count.min(self.current.len()));
     }
-}
 
-impl Read for RequestSource<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.fill_buf()?.read(buffer)?;
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-impl Source for RequestSource<'_> {
     fn next_stream(&mut self) -> io::Result<Option<Option<u64>>> {
         if self.request.role != Role::Filter || self.request.inbox().reading == DATA {
             return Ok(None);
