@@ -48,6 +48,8 @@ pub(crate) struct Dispatch {
     demand: Arc<Demand>,
     /// Somebody has left the queue.
     left: Notify,
+    /// A worker has joined, or there is no hope of one.
+    changed: Notify,
     next_place: AtomicU64,
 }
 
@@ -81,6 +83,7 @@ impl Dispatch {
             desk: Mutex::default(),
             demand: Arc::default(),
             left: Notify::new(),
+            changed: Notify::new(),
             next_place: AtomicU64::new(0),
         };
         if let PoolKind::Connected(connected) = &pool.kind {
@@ -110,6 +113,30 @@ impl Dispatch {
                 return;
             }
             left.await;
+        }
+    }
+
+    /// Waits until there are so many `workers`, or until there is no hope of them.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(crate) async fn staffed(&self, workers: usize) -> Result<(), Failure> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that nothing between the two is missed.
+            changed.as_mut().enable();
+            {
+                let desk = self.lock();
+                if let Some(outage) = &desk.outage {
+                    return Err(self.no_workers(outage));
+                }
+                if desk.places.count() >= workers {
+                    return Ok(());
+                }
+            }
+            changed.await;
         }
     }
 
@@ -357,6 +384,8 @@ impl Roster for Arc<Dispatch> {
         desk.places.open(place, first);
         desk.outage = None;
         self.serve(&mut desk);
+        drop(desk);
+        self.changed.notify_waiters();
     }
 
     fn leave(&self, worker: WorkerId) {
@@ -387,6 +416,8 @@ impl Roster for Arc<Dispatch> {
                 let _ = waiter.turn.send(Err(failure.clone()));
             }
         }
+        drop(desk);
+        self.changed.notify_waiters();
     }
 }
 

@@ -220,6 +220,11 @@ impl<K> Places<K> {
         self.slots.iter().filter_map(|slot| slot.kept.first()).map(|(_, since)| *since).min()
     }
 
+    /// How many places there are.
+    pub(crate) const fn count(&self) -> usize {
+        self.slots.len()
+    }
+
     /// How many places have nothing to do.
     pub(crate) fn idle(&self) -> usize {
         self.slots.iter().filter(|slot| slot.taken == 0).count()

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gatebridge_cgi::{Environ, Listing, ScriptLimits};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::connect::{Connection, DEPARTURE_PAUSE};
 use super::dispatch::Dispatch;
@@ -41,7 +42,15 @@ pub struct Pool {
     is_local: bool,
     dispatch: Arc<Dispatch>,
     manager: Option<Manager>,
+    staff: Option<Staff>,
     users: Arc<Users>,
+}
+
+/// What must be there for our own pool to be ready.
+#[derive(Clone, Copy, Debug)]
+struct Staff {
+    min: usize,
+    start_timeout: Duration,
 }
 
 /// Counts the routes that ask a pool, and tells when the last one is gone.
@@ -86,6 +95,12 @@ impl Pool {
     /// When that folder cannot be made.
     pub fn open(pool: &config::Pool, spawner: &Spawner, temp_dir: &Path) -> io::Result<Arc<Self>> {
         let dispatch = Dispatch::new(pool);
+        let staff = match &pool.kind {
+            PoolKind::Started(started) => {
+                Some(Staff { min: started.workers.min, start_timeout: started.start_timeout })
+            }
+            PoolKind::Connected(_) => None,
+        };
         let (manager, is_local) = match &pool.kind {
             PoolKind::Started(started) => {
                 let workers = workers(&pool.name, started, temp_dir);
@@ -103,6 +118,7 @@ impl Pool {
             is_local,
             dispatch,
             manager,
+            staff,
             users: Arc::default(),
         }))
     }
@@ -140,6 +156,27 @@ impl Pool {
                 limits: ScriptLimits { max_head_bytes: limits.max_output_head, ..ScriptLimits::default() },
                 patience: Patience { first_byte: limits.first_byte_timeout, output: limits.output_timeout },
             },
+        }
+    }
+
+    /// Waits until as many of our workers are ready as there are to be without a request; at once for a pool that somebody
+    /// else runs, or whose workers are started on demand.
+    ///
+    /// # Errors
+    ///
+    /// In words, when they are not within the pool's `start_timeout`, or when there is no hope before that.
+    pub async fn ready(&self) -> Result<(), String> {
+        let Some(staff) = self.staff else { return Ok(()) };
+        match timeout(staff.start_timeout, self.dispatch.staffed(staff.min)).await {
+            Ok(ready) => ready.map_err(|failure| failure.detail.into_owned()),
+            Err(_) => {
+                let (limit, min) = (staff.start_timeout.as_secs_f64(), staff.min);
+                let serving = self.census().map_or(0, |census| census.serving());
+                Err(format!(
+                    "{serving} of {min} workers of pool {:?} were ready within {limit} s (see `start_timeout`)",
+                    self.name
+                ))
+            }
         }
     }
 

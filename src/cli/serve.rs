@@ -85,18 +85,38 @@ async fn run_gateway(arguments: &Serve, config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let mut gateway = Gateway::start(config).await?;
     announce(&gateway);
-    loop {
-        match signals.next().await {
-            Signal::Reload => reload(arguments, &mut gateway).await,
-            Signal::ReopenLogs => gateway.reopen_logs(),
-            Signal::Drain => break,
-        }
-    }
+    obey(arguments, &mut gateway, &mut signals).await;
     info!("draining: running requests may end, new ones are not taken; a second signal cuts them");
     let cut = async { while !matches!(signals.next().await, Signal::Drain) {} };
     gateway.drain(cut).await;
     info!("all has ended");
     Ok(())
+}
+
+/// Does what signals say until one says to drain. A reload waits for new workers; a signal does not wait for a reload.
+async fn obey(arguments: &Serve, gateway: &mut Gateway, signals: &mut Signals) {
+    let mut signal = signals.next().await;
+    loop {
+        match signal {
+            Signal::Drain => return,
+            Signal::ReopenLogs => gateway.reopen_logs(),
+            Signal::Reload => {
+                tokio::select! {
+                    () = reload(arguments, gateway) => {}
+                    next = signals.next() => {
+                        if next == Signal::ReopenLogs {
+                            gateway.reopen_logs();
+                        } else {
+                            warn!("the reload that waited for new workers is given up for another signal");
+                            signal = next;
+                        }
+                        continue;
+                    }
+                }
+            }
+        }
+        signal = signals.next().await;
+    }
 }
 
 /// Tells where the service is. The lines are made for people and for programs that wait for them.

@@ -124,6 +124,21 @@ impl Pools {
         Ok(pools)
     }
 
+    /// Waits until the pools that are not among `old` can serve.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot, and why.
+    pub(super) async fn ready(&self, old: &Self) -> anyhow::Result<()> {
+        // All of them start at the same time; the longest wait is the only one.
+        for (_, pool) in &self.0 {
+            if !old.0.iter().any(|(_, known)| Arc::ptr_eq(known, pool)) {
+                pool.ready().await.map_err(anyhow::Error::msg)?;
+            }
+        }
+        Ok(())
+    }
+
     fn get(&self, name: &str) -> Option<&Arc<Pool>> {
         self.0.iter().find(|(pool, _)| pool.name == name).map(|(_, running)| running)
     }

@@ -100,12 +100,14 @@ impl Gateway {
 
     /// Takes another configuration: all of it or, on an error, nothing of it.
     ///
-    /// Listeners and pools that did not change are left alone. Requests that have begun are answered by the old
-    /// configuration.
+    /// Listeners and pools that did not change are left alone. Of a pool that did, new workers are started and must be
+    /// ready before the old ones are ended. Requests that have begun are answered by the old configuration.
+    ///
+    /// May be dropped while it waits: the old configuration goes on then.
     ///
     /// # Errors
     ///
-    /// As [`Gateway::start`].
+    /// As [`Gateway::start`]; and workers that are not ready in time.
     pub async fn reload(&mut self, config: Config) -> anyhow::Result<()> {
         let access =
             if config.log == self.config.log { self.access.clone() } else { open_access_log(&config.log)? };
@@ -114,7 +116,9 @@ impl Gateway {
             && config.server.max_spool_total == self.config.server.max_spool_total;
         let space = if same_space { self.space.clone() } else { open_space(&config) };
         let assembly = Assembly::build(&config, &self.spawner, &space, &self.pools)?;
-        // From here on nothing can fail.
+        // Until then the old workers serve. Dropped before that, what was started for it is ended.
+        assembly.pools.ready(&self.pools).await?;
+        // From here on nothing can fail, and nothing waits.
         let sink = sink(access.as_ref());
         let mut old_fronts = std::mem::take(&mut self.fronts);
         for (listener, socket) in config.listeners.iter().zip(sockets) {
