@@ -38,7 +38,7 @@ pub use gateway::Gateway;
 pub use lines::Lines;
 pub use peer::Peer;
 pub use record::{Gate, Record};
-pub use ways::{BEHIND_A_GATEWAY, EVERY_WAY, Way, Ways, example};
+pub use ways::{BEHIND_A_GATEWAY, EVERY_WAY, Standing, Way, Ways, example};
 
 use std::path::{Path, PathBuf};
 use std::thread;

@@ -2,8 +2,10 @@
 //! server for development; must not know what the program answers.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use super::{Answer, Client, Folder, Gateway, Peer};
 
@@ -46,6 +48,9 @@ impl Way {
     }
 }
 
+/// Workers of each pool, each of which the gateway asks one thing at a time: as many as a test asks at once.
+const WORKERS: usize = 4;
+
 /// An example that cargo has built beside this test.
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -86,7 +91,7 @@ impl Ways {
                 format!("cgi = {program:?}")
             } else {
                 config += &format!(
-                    "[pool.{way_name}]\nspeak = {way_name:?}\ncommand = [{program:?}]\nworkers = 1\n"
+                    "[pool.{way_name}]\nspeak = {way_name:?}\ncommand = [{program:?}]\nworkers = {WORKERS}\n"
                 );
                 format!("pool = {way_name:?}")
             };
@@ -124,5 +129,40 @@ impl Ways {
             return vec![self.alone.id()];
         }
         super::process::children(self.gateway.id()).into_iter().map(|process| process.id).collect()
+    }
+}
+
+/// An example as a worker that no gateway has started: its listening socket is its standard input. It is killed on drop.
+#[derive(Debug)]
+pub struct Standing {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Standing {
+    /// Starts it with a socket of this name in the folder, and with these variables.
+    pub fn new(name: &str, folder: &Folder, socket: &str, variables: &[(&str, &str)]) -> Self {
+        let socket = folder.join(socket);
+        let listener = UnixListener::bind(&socket).unwrap();
+        let mut command = Command::new(example(name));
+        command.stdin(OwnedFd::from(listener)).stdout(Stdio::null()).envs(variables.iter().copied());
+        Self { child: command.spawn().unwrap(), socket }
+    }
+
+    /// The path of its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
