@@ -227,7 +227,14 @@ fn lines(head: &Head) -> Vec<u8> {
     lines.extend_from_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
     for (name, value) in &head.headers {
         lines.extend_from_slice(b"\r\n");
-        lines.extend_from_slice(name.as_str().as_bytes());
+        match name.as_str().strip_prefix("variable-") {
+            // FastCGI 1.0 6.3: what follows is the name of a variable, in capitals as all names of variables are.
+            Some(variable) => {
+                lines.extend_from_slice(b"Variable-");
+                lines.extend(variable.bytes().map(|byte| byte.to_ascii_uppercase()));
+            }
+            None => lines.extend_from_slice(name.as_str().as_bytes()),
+        }
         lines.extend_from_slice(b": ");
         lines.extend_from_slice(value.as_bytes());
     }
@@ -343,6 +350,15 @@ mod tests {
         for cut in 1..=output.len() {
             assert_eq!(read(&output, cut), (404, Some(9), b"not here\n".to_vec(), 1), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn variables_of_an_authorizer_are_in_capitals() {
+        let mut outlet = ScriptOutlet::new(Kept::default(), facts(false));
+        let fields = [("Variable-Remote_User", "alice"), ("X-Variable-A", "b")];
+        let _answered = StartResponse::new(&mut outlet).answer(200, fields, "").unwrap();
+        let output = String::from_utf8(outlet.carrier.0.concat()).unwrap();
+        assert_eq!(output, "Status: 200 OK\r\nVariable-REMOTE_USER: alice\r\nx-variable-a: b\r\n\r\n");
     }
 
     #[test]
