@@ -2,7 +2,7 @@
 //! made, what was missed is sent again, and nothing runs on when the listener has left. It must not know how the program
 //! finds out that there is something new.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 mod common;
 
