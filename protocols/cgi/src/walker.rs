@@ -129,6 +129,34 @@ impl Environ {
         Walk { environ: self, listing, appender }.run();
     }
 
+    /// Takes out the header fields that [`walk`](Self::walk) never lists: hop-by-hop fields, `Proxy`, fields that have a
+    /// variable of their own, names that are no plain ones, and credentials that are not to be passed on. For a program
+    /// that is given the environ itself and should see in it what every other program sees.
+    ///
+    /// ```
+    /// use gatebridge_cgi::Environ;
+    ///
+    /// let mut environ = Environ { pass_authorization: false, ..Environ::default() };
+    /// for name in ["accept", "proxy", "authorization", "x_forwarded_for", "te"] {
+    ///     environ.headers.insert(name, "x".parse()?);
+    /// }
+    /// environ.retain_listed();
+    /// assert_eq!(environ.headers.keys().collect::<Vec<_>>(), ["accept"]);
+    /// # Ok::<(), http::header::InvalidHeaderValue>(())
+    /// ```
+    pub fn retain_listed(&mut self) {
+        let headers = &self.headers;
+        let is_listed = |name: &HeaderName| {
+            fields::may_be_listed(name)
+                && (self.pass_authorization || !fields::is_authorization(name))
+                && !fields::nominated(headers, name)
+        };
+        let unlisted: Vec<_> = headers.keys().filter(|name| !is_listed(name)).cloned().collect();
+        for name in unlisted {
+            self.headers.remove(name);
+        }
+    }
+
     /// What a typed field says for a variable of this name, if it is one and has a value.
     fn typed<'a>(&'a self, name: &[u8], scratch: &'a mut Scratch) -> Option<&'a [u8]> {
         let (_, get) = TYPED.iter().find(|(typed, _)| typed.as_bytes() == name)?;

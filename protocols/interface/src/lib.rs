@@ -43,7 +43,7 @@
 //! | a program, and a program around a program | [`Application`], [`Onward`], [`Outlet`] |
 //! | the request | [`Environ`], [`Input`] |
 //! | the answer | [`StartResponse`], [`Body`], [`Head`], [`Answered`] |
-//! | the ways to run it | [`serve`]; [`run_cgi`], [`run_fastcgi`], [`run_scgi`]; [`serve_fastcgi`], [`serve_scgi`]; `serve_http` with the feature `development`; [`rehearse`] |
+//! | the ways to run it | [`serve`]; [`run_cgi`], [`run_fastcgi`], [`run_scgi`]; [`serve_fastcgi`], [`serve_scgi`]; `serve_http` with the feature `development`; [`perform`]; [`rehearse`] |
 //! | what a worker can be told | [`Settings`], [`Peers`], [`Stop`] |
 //!
 //! # Beside PEP 3333
@@ -86,6 +86,7 @@ mod development;
 mod fastcgi;
 mod head;
 mod input;
+mod inside;
 mod lint;
 mod onward;
 mod outlet;
@@ -110,9 +111,11 @@ pub use head::{Head, HeadError, IntoHeaders, IntoStatus};
 
 pub use http;
 pub use input::{Input, Source};
+pub use inside::perform;
 pub use lint::{Lint, Violation, lint};
 pub use onward::Onward;
 pub use outlet::Outlet;
+pub use perform::Outcome;
 pub use rehearsal::{Rehearsal, rehearse};
 pub use scgi::{run_scgi, serve_scgi};
 pub use serve::{serve, serve_with};

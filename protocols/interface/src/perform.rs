@@ -1,5 +1,6 @@
 //! One call of an application and what comes of it, the same under every runner; it must not know the runner.
 
+use std::any::Any;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,9 +16,9 @@ use crate::script::{Progress, ScriptOutlet};
 /// What the client is told when an application fails: nothing that an application says in an error is for clients.
 const APOLOGY: &str = "The program that was to answer has failed. Its error log says why.\n";
 
-/// How a request ended.
+/// How a request ended, for whoever has called an application: see [`perform`](crate::perform).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// With a whole answer, if only an apology.
     Answered,
     /// With part of an answer: the client must see that it is cut.
@@ -46,7 +47,7 @@ pub(crate) fn perform(
         Ok(Ok(_)) if outlet.progress() == Progress::Ended => return Outcome::Answered,
         Ok(Ok(_)) => "it returned the end of another request's answer".into(),
         Ok(Err(error)) => error,
-        Err(_) => "it panicked".into(),
+        Err(payload) => panic_text(&*payload).into(),
     };
     if outlet.is_aborted() {
         return Outcome::Aborted;
@@ -63,6 +64,15 @@ pub(crate) fn perform(
             outlet.reset();
             apologize(outlet).map_or(Outcome::Broken, |Answered { .. }| Outcome::Answered)
         }
+    }
+}
+
+/// What a panic says: nearly always a text.
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    match text.or_else(|| payload.downcast_ref::<&str>().copied()) {
+        Some(text) => format!("it panicked: {}", text.escape_debug()),
+        None => "it panicked".to_owned(),
     }
 }
 

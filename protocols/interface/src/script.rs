@@ -24,6 +24,14 @@ pub(crate) trait Carrier: Send {
         Ok(lines(head))
     }
 
+    /// Sends fields ahead of the answer; `false` when nobody takes them.
+    fn early_hints(&mut self, headers: &HeaderMap) -> io::Result<bool> {
+        let head = Head { status: StatusCode::EARLY_HINTS, headers: headers.clone() };
+        let lines = self.head(&head)?;
+        self.send([&lines, b"", b""])?;
+        Ok(true)
+    }
+
     /// Sends bytes of the answer.
     fn send(&mut self, slices: [&[u8]; 3]) -> io::Result<()>;
 
@@ -127,11 +135,12 @@ impl<'a> ScriptOutlet<'a> {
 
     /// Sends everything that is held back, and `bytes`.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let lines = self.head.take().map(|head| self.carrier.head(&head)).transpose()?.unwrap_or_default();
-        if lines.is_empty() && self.held.is_empty() && bytes.is_empty() {
+        let head = self.head.take();
+        if head.is_none() && self.held.is_empty() && bytes.is_empty() {
             return Ok(());
         }
         self.progress = Progress::Committed;
+        let lines = head.map(|head| self.carrier.head(&head)).transpose()?.unwrap_or_default();
         self.carrier.send([&lines, &self.held, bytes])?;
         self.held.clear();
         Ok(())
@@ -140,12 +149,7 @@ impl<'a> ScriptOutlet<'a> {
 
 impl Outlet for ScriptOutlet<'_> {
     fn early_hints(&mut self, headers: &HeaderMap) -> io::Result<bool> {
-        if self.facts.takes_hints {
-            let head = Head { status: StatusCode::EARLY_HINTS, headers: headers.clone() };
-            let lines = self.carrier.head(&head)?;
-            self.carrier.send([&lines, b"", b""])?;
-        }
-        Ok(self.facts.takes_hints)
+        if self.facts.takes_hints { self.carrier.early_hints(headers) } else { Ok(false) }
     }
 
     fn head(&mut self, head: Head) -> io::Result<()> {
