@@ -29,7 +29,7 @@ use crate::route::{LookupFailure, RootError, Script, ScriptRoot};
 use super::patience::Patience;
 use super::pipes::{self, Keep, Pipes};
 use super::relay::{self, Rules};
-use super::slots::{RETRY_AFTER, Slots};
+use super::slots::{RETRY_AFTER, Slots, What};
 use super::stderr::Stderr;
 
 /// The scripts of one route: a folder of executables, or one executable.
@@ -71,7 +71,7 @@ impl Cgi {
             root,
             document_root,
             spawner,
-            slots: Slots::new(back.max_processes, back.queue),
+            slots: Slots::new(What::Processes, back.max_processes, back.queue),
             environment: base_environment(&back.environment),
             variables: variables.map(|(name, value)| (name.clone().into(), value.clone().into())).collect(),
             listing,

@@ -5,9 +5,14 @@
 //! |---|---|
 //! | [`Cgi`] | a process per request |
 //! | [`Pool`], [`PoolRoute`] | a pool of workers, and the back that asks them |
+//! | [`App`] | a program of the interface crate inside this process |
+//! | [`Service`] | a tower service inside this process |
 //! | [`Files`] | a folder of files |
 //! | [`Index`] | the page that tells what can be called |
-//! | `slots` | how many processes at once, and the queue before them |
+//! | `slots` | how many processes or threads at once, and the queue before them |
+//! | `threads` | the threads of programs inside this process |
+//! | `junction` | where such a thread and the task that answers meet |
+//! | `inward` | the task's side of it: the request body down, the answer up |
 //! | `pipes` | the line to a process |
 //! | `dispatch` | who gets a connection to the workers of a pool, and when: capacity, and the queue before it |
 //! | `connect` | connections to workers: opened, kept, given back |
@@ -25,6 +30,9 @@
 //! | `stderr` | what a program says on its standard error, on its way into the log |
 
 mod aftermath;
+mod app;
+#[cfg(test)]
+mod app_tests;
 mod cgi;
 #[cfg(test)]
 mod cgi_tests;
@@ -36,6 +44,8 @@ mod fastcgi_tests;
 mod feed;
 mod files;
 mod index;
+mod inward;
+mod junction;
 mod line;
 mod outgoing;
 mod patience;
@@ -57,11 +67,15 @@ mod rig_cgi;
 #[cfg(test)]
 mod rig_pool;
 mod scgi;
+mod service;
 mod slots;
 mod stderr;
+mod threads;
 mod wire;
 
+pub use app::{App, AppRoom};
 pub use cgi::Cgi;
 pub use files::Files;
 pub use index::{Index, Listed};
 pub use pool::{Pool, PoolRoute};
+pub use service::Service;

@@ -15,9 +15,19 @@ use crate::exchange::{Exchange, Failure};
 /// nobody gives up.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// What the places are, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Processes of a CGI route.
+    Processes,
+    /// Threads of a program inside this process.
+    Threads,
+}
+
 /// The places of a route; requests that find none wait in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct Slots {
+    what: What,
     free: Arc<Semaphore>,
     most: usize,
     waiting: AtomicUsize,
@@ -41,9 +51,9 @@ impl Drop for Waiting<'_> {
 
 impl Slots {
     /// So many places, and this queue before them.
-    pub(crate) fn new(most: usize, queue: Queue) -> Self {
+    pub(crate) fn new(what: What, most: usize, queue: Queue) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
-        Self { free: Arc::new(Semaphore::new(most)), most, waiting: AtomicUsize::new(0), queue }
+        Self { what, free: Arc::new(Semaphore::new(most)), most, waiting: AtomicUsize::new(0), queue }
     }
 
     /// Takes a place, or waits for one; the wait is noted in the exchange.
@@ -78,21 +88,32 @@ impl Slots {
     }
 
     fn full(&self) -> Failure {
-        let detail = format!(
-            "all {} processes of the route run and {} requests wait: raise max_processes or queue, or make the \
-             scripts faster",
-            self.most, self.queue.length
-        );
+        let (most, length) = (self.most, self.queue.length);
+        let detail = match self.what {
+            What::Processes => format!(
+                "all {most} processes of the route run and {length} requests wait: raise max_processes or queue, or \
+                 make the scripts faster"
+            ),
+            What::Threads => format!(
+                "all {most} threads of the program are busy and {length} requests wait: give it more threads or a \
+                 longer queue, or make it faster"
+            ),
+        };
         Failure::overloaded(RETRY_AFTER, detail)
     }
 
     fn waited(&self) -> Failure {
-        let detail = format!(
-            "waited {} s for one of {} processes of the route: raise max_processes or queue_timeout, or make the scripts \
-             faster",
-            self.queue.timeout.as_secs_f64(),
-            self.most
-        );
+        let (waited, most) = (self.queue.timeout.as_secs_f64(), self.most);
+        let detail = match self.what {
+            What::Processes => format!(
+                "waited {waited} s for one of {most} processes of the route: raise max_processes or queue_timeout, or \
+                 make the scripts faster"
+            ),
+            What::Threads => format!(
+                "waited {waited} s for one of {most} threads of the program: give it more threads or more time, or \
+                 make it faster"
+            ),
+        };
         Failure::overloaded(RETRY_AFTER, detail)
     }
 }
@@ -109,7 +130,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn slots(most: usize, length: usize) -> Slots {
-        Slots::new(most, Queue { length, timeout: 10 * SECOND })
+        Slots::new(What::Processes, most, Queue { length, timeout: 10 * SECOND })
     }
 
     fn exchange() -> Arc<Exchange> {

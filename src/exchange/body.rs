@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -128,6 +129,27 @@ impl FileRange {
             }
             Err(error) => Some(Err(Failure::internal(format!("reading a file that is being sent: {error}")))),
         }
+    }
+}
+
+/// So that a body can be given to whoever takes those of the `http-body` crate, and is pulled in the same way.
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Failure>>> {
+        self.poll_chunk(cx).map(|chunk| chunk.map(|piece| piece.map(http_body::Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.length().map_or_else(http_body::SizeHint::default, http_body::SizeHint::with_exact)
     }
 }
 

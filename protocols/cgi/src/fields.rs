@@ -46,6 +46,26 @@ pub(crate) fn nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
     *name != HOST && headers.get_all(CONNECTION).iter().any(names_it)
 }
 
+/// Takes the fields of one connection out of a head: `Connection` and what it names, `Keep-Alive`, `TE`, `Trailer`,
+/// `Transfer-Encoding`, `Upgrade`, `Proxy-Connection` (RFC 9110 7.6.1).
+///
+/// ```
+/// let mut headers = http::HeaderMap::new();
+/// for (name, value) in [("connection", "x-own, close"), ("x-own", "1"), ("te", "trailers"), ("accept", "*/*")] {
+///     headers.insert(name, value.parse()?);
+/// }
+/// gatebridge_cgi::remove_hop_by_hop(&mut headers);
+/// assert_eq!(headers.keys().collect::<Vec<_>>(), ["accept"]);
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let is_hop = |name: &&HeaderName| is_hop_by_hop(name) || nominated(headers, name);
+    let hops: Vec<_> = headers.keys().filter(is_hop).cloned().collect();
+    for name in hops {
+        headers.remove(name);
+    }
+}
+
 /// May a field of this name ever become a variable, whatever the environ says?
 pub(crate) fn may_be_listed(name: &HeaderName) -> bool {
     // Only letters, digits and hyphens: "X_Forwarded_For" and "X.Forwarded.For" would turn into the variable

@@ -62,7 +62,7 @@ mod walker;
 pub use environ::{Environ, Redirect, Scheme};
 pub use environment::{Environment, EnvironmentBlock};
 pub use error::{Blame, EnvironmentError, Excerpt, LineFault, ScriptError, VariablesError};
-pub use fields::alias;
+pub use fields::{alias, remove_hop_by_hop};
 pub use limits::ScriptLimits;
 pub use script::{Event, Facts, Head, Kind, ScriptReader, ScriptResponse};
 pub use walker::{Appender, Listing};

@@ -94,6 +94,10 @@ impl Carrier for Inside<'_> {
         self.0.flush()
     }
 
+    fn begin(&mut self, slices: [&[u8]; 3]) -> io::Result<()> {
+        self.give(slices)
+    }
+
     fn finish(&mut self, slices: [&[u8]; 3]) -> io::Result<()> {
         self.give(slices)?;
         self.0.end()

@@ -35,6 +35,11 @@ pub(crate) trait Carrier: Send {
     /// Sends bytes of the answer.
     fn send(&mut self, slices: [&[u8]; 3]) -> io::Result<()>;
 
+    /// Sends bytes of the answer behind which more come at once.
+    fn begin(&mut self, slices: [&[u8]; 3]) -> io::Result<()> {
+        self.send(slices)
+    }
+
     /// Sends the last bytes of the answer, and its end.
     fn finish(&mut self, slices: [&[u8]; 3]) -> io::Result<()>;
 
@@ -133,15 +138,20 @@ impl<'a> ScriptOutlet<'a> {
         }
     }
 
-    /// Sends everything that is held back, and `bytes`.
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Sends everything that is held back, and `bytes`; `more` when more follows at once.
+    fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<()> {
         let head = self.head.take();
         if head.is_none() && self.held.is_empty() && bytes.is_empty() {
             return Ok(());
         }
         self.progress = Progress::Committed;
         let lines = head.map(|head| self.carrier.head(&head)).transpose()?.unwrap_or_default();
-        self.carrier.send([&lines, &self.held, bytes])?;
+        let slices = [&lines[..], &self.held, bytes];
+        if more {
+            self.carrier.begin(slices)?
+        } else {
+            self.carrier.send(slices)?
+        }
         self.held.clear();
         Ok(())
     }
@@ -169,7 +179,7 @@ impl Outlet for ScriptOutlet<'_> {
             self.held.extend_from_slice(bytes);
             return Ok(());
         }
-        self.send(bytes)
+        self.send(bytes, false)
     }
 
     fn file(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
@@ -177,7 +187,7 @@ impl Outlet for ScriptOutlet<'_> {
         if self.is_bodiless {
             return Ok(());
         }
-        self.send(b"")?;
+        self.send(b"", true)?;
         if self.carrier.send_file(file, &range)? {
             return Ok(());
         }
@@ -185,7 +195,7 @@ impl Outlet for ScriptOutlet<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.send(b"")
+        self.send(b"", false)
     }
 
     fn end(&mut self) -> io::Result<()> {
