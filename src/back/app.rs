@@ -39,35 +39,39 @@ pub struct App {
     slots: Slots,
     patience: Patience,
     stderr_lines: usize,
+    authorization: bool,
 }
 
-/// How many requests a program answers at once, and how many wait.
+/// How many requests a program answers at once, how many wait, and what it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AppRoom {
+pub struct AppRules {
     /// The most requests that it answers at once: each has a thread.
     pub threads: usize,
     /// Requests that wait for a thread; 503 when it is full or the wait is over.
     pub queue: Queue,
     /// The most lines of its error stream that are logged per request.
     pub stderr_lines: usize,
+    /// Whether HTTP_AUTHORIZATION is passed on.
+    pub authorization: bool,
 }
 
 impl App {
-    /// The program that is called `name` in logs, with so much room, and as much patience as `limits` have.
+    /// The program that is called `name` in logs, under these rules, with as much patience as `limits` have.
     #[must_use]
     pub fn new(
         name: impl Into<Arc<str>>,
         program: Arc<dyn interface::Application>,
-        room: AppRoom,
+        rules: AppRules,
         limits: &RouteLimits,
     ) -> Self {
         Self {
             program,
             name: name.into(),
             threads: Threads::new(),
-            slots: Slots::new(What::Threads, room.threads, room.queue),
+            slots: Slots::new(What::Threads, rules.threads, rules.queue),
             patience: Patience { first_byte: limits.first_byte_timeout, output: limits.output_timeout },
-            stderr_lines: room.stderr_lines,
+            stderr_lines: rules.stderr_lines,
+            authorization: rules.authorization,
         }
     }
 
@@ -86,6 +90,8 @@ impl App {
         if length.is_some_and(|length| length > 0) {
             environ.content_length = length;
         }
+        environ.complete_script_name();
+        environ.pass_authorization &= self.authorization;
         // A script sees no more of a head than its variables, so neither does a program that could.
         environ.retain_listed();
 

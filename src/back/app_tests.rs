@@ -8,7 +8,7 @@ use std::time::Duration;
 use gatebridge_interface::{Application as Program, Environ, Input, Result, StartResponse, lint};
 use http::{Method, StatusCode};
 
-use super::app::{App, AppRoom};
+use super::app::{App, AppRules};
 use super::junction::WINDOW_BYTES;
 use super::rig::{read, recorded_request, request, text};
 use crate::config::{Queue, RouteLimits};
@@ -16,13 +16,13 @@ use crate::exchange::{Application as _, Body, FailureKind};
 
 const TEXT: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
-fn room(threads: usize) -> AppRoom {
+fn rules(threads: usize) -> AppRules {
     let queue = Queue { length: 1, timeout: Duration::from_secs(30) };
-    AppRoom { threads, queue, stderr_lines: 10 }
+    AppRules { threads, queue, stderr_lines: 10, authorization: false }
 }
 
 fn app(program: impl Program + 'static) -> App {
-    App::new("app:/x", Arc::new(lint(program)), room(4), &RouteLimits::default())
+    App::new("app:/x", Arc::new(lint(program)), rules(4), &RouteLimits::default())
 }
 
 fn function<F>(function: F) -> F
@@ -149,7 +149,7 @@ async fn beyond_its_threads_requests_wait_and_beyond_the_queue_they_are_refused(
         let _ = gate.lock().unwrap().recv();
         start.answer(200, TEXT, "")
     });
-    let app = Arc::new(App::new("app:/x", Arc::new(program), room(1), &RouteLimits::default()));
+    let app = Arc::new(App::new("app:/x", Arc::new(program), rules(1), &RouteLimits::default()));
     let ask = || {
         let app = Arc::clone(&app);
         async move { app.call(request(Method::GET, "/", Body::Empty)).await.map(|response| response.status) }
@@ -212,7 +212,7 @@ async fn a_silent_program_is_given_up_and_told() {
         start.answer(200, TEXT, "")
     });
     let limits = RouteLimits { first_byte_timeout: Some(Duration::from_secs(9)), ..RouteLimits::default() };
-    let app = App::new("app:/x", Arc::new(program), room(1), &limits);
+    let app = App::new("app:/x", Arc::new(program), rules(1), &limits);
     let failure = app.call(request(Method::GET, "/", Body::Empty)).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::TimedOut);
     assert!(failure.detail.contains("waited 9 s"), "{failure}");

@@ -110,6 +110,7 @@ impl Cgi {
             environ.set_variable(name.clone(), value.clone());
         }
         environ.pass_authorization &= self.pass_authorization;
+        environ.complete_script_name();
         Ok(script)
     }
 

@@ -73,7 +73,7 @@ mod stderr;
 mod threads;
 mod wire;
 
-pub use app::{App, AppRoom};
+pub use app::{App, AppRules};
 pub use cgi::Cgi;
 pub use files::Files;
 pub use index::{Index, Listed};

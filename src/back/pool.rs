@@ -291,6 +291,7 @@ impl PoolRoute {
         if let Some(root) = &self.back.root {
             self.locate(environ, root)?;
         }
+        environ.complete_script_name();
         Ok(())
     }
 

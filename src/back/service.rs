@@ -129,6 +129,7 @@ fn service_request(request: Request) -> Result<http::Request<Body>, Failure> {
     let wrong = |error: http::Error| {
         Failure::new(FailureKind::BadRequest, format!("no service can be asked for this: {error}"))
     };
+    environ.complete_script_name();
     let uri = uri(&environ).map_err(|error| wrong(error.into()))?;
     let mut asked = http::Request::new(body);
     *asked.method_mut() = environ.method.clone();

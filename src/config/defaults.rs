@@ -131,3 +131,10 @@ pub const STDERR_LINES: u64 = 100;
 pub const FILES_INDEX: &str = "index.html";
 /// What an `index` that ends in it means.
 pub const SPLIT_PHP: &str = ".php";
+
+// Programs inside the process that mounts them; the mounting says otherwise.
+
+/// As many as processes of a CGI route: each is started when it is needed, and costs some ten KiB that were touched.
+pub const APP_THREADS: usize = 64;
+/// As before the process slots of a CGI route.
+pub const APP_QUEUE: usize = 256;

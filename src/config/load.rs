@@ -14,7 +14,7 @@ use super::diagnostic::{Diagnostic, Kind as Mistake, Report};
 use super::disk::Base;
 use super::keys::Table;
 use super::listen;
-use super::meant::{Config, Listener, Route};
+use super::meant::{AccessLog, Config, Listener, Route};
 use super::meant_back::Pool;
 use super::nearest::nearest;
 use super::notes::{Bytes, Notes};
@@ -37,9 +37,22 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 ///
 /// The file cannot be read, or has mistakes: every one of them is in the report, and the file is refused whole.
 pub fn load(file: &Path) -> Result<(Config, Report), Report> {
+    load_for(Whose::Program, file)
+}
+
+/// The same for a gateway inside another program, see [`parse_embedded`].
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_embedded(file: &Path) -> Result<(Config, Report), Report> {
+    load_for(Whose::Embedder, file)
+}
+
+fn load_for(whose: Whose, file: &Path) -> Result<(Config, Report), Report> {
     let bytes = read_bounded(file).map_err(|error| unreadable(file, &error))?;
     match String::from_utf8(bytes) {
-        Ok(source) => parse(file, &source),
+        Ok(source) => parse_for(whose, file, &source),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let source = String::from_utf8_lossy(error.as_bytes()).into_owned();
@@ -97,9 +110,33 @@ fn for_folder(folder: &Path) -> Result<(Config, Report), Report> {
 ///
 /// The text has mistakes: every one of them is in the report.
 pub fn parse(file: &Path, source: &str) -> Result<(Config, Report), Report> {
+    parse_for(Whose::Program, file, source)
+}
+
+/// The same for a gateway inside another program, which has a say of its own: what that program mounts need not be in the
+/// configuration, so routes may be missing; without `[[listen]]` there are no listeners; and without `log.access` there is
+/// no access log, because standard output is not ours.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_embedded(file: &Path, source: &str) -> Result<(Config, Report), Report> {
+    parse_for(Whose::Embedder, file, source)
+}
+
+/// Whose gateway a configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// `gatebridge serve`, which has nothing but its configuration.
+    Program,
+    /// A program with a gateway inside.
+    Embedder,
+}
+
+fn parse_for(whose: Whose, file: &Path, source: &str) -> Result<(Config, Report), Report> {
     let (document, errors) = DeTable::parse_recoverable(source);
     let notes = Notes::new(source, syntax_errors(source, &errors));
-    let config = read(file, document.get_ref(), &notes);
+    let config = read(whose, file, document.get_ref(), &notes);
     let refused = notes.any_error();
     let report = Report::new(file.to_owned(), source.to_owned(), notes.into_diagnostics());
     if refused { Err(report) } else { Ok((config, report)) }
@@ -171,17 +208,20 @@ fn folder_of(file: &Path) -> PathBuf {
     absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned)
 }
 
-fn read(file: &Path, document: &DeTable<'_>, notes: &Notes<'_>) -> Config {
+fn read(whose: Whose, file: &Path, document: &DeTable<'_>, notes: &Notes<'_>) -> Config {
     let base = Base::new(folder_of(file), notes);
     note_unknown_tables(document, notes);
-    let listeners = read_listeners(document, &base, notes);
+    let listeners = read_listeners(whose, document, &base, notes);
     let empty = DeTable::new();
-    let (server, log) = {
-        let one = |kind, name| one_table(document, &empty, kind, name, notes);
-        (listen::server(&one(Table::Server, "server"), &base), listen::log(&one(Table::Log, "log"), &base))
-    };
+    let one = |kind, name| one_table(document, &empty, kind, name, notes);
+    let server = listen::server(&one(Table::Server, "server"), &base);
+    let section = one(Table::Log, "log");
+    let mut log = listen::log(&section, &base);
+    if whose == Whose::Embedder && section.key_span("access").is_none() {
+        log.access = AccessLog::Off;
+    }
     let pools = read_pools(document, &base, notes);
-    let routes = read_routes(document, &base, &pools, notes);
+    let routes = read_routes(whose, document, &base, &pools, notes);
     Config {
         file: Some(file.to_owned()),
         folder: base.folder,
@@ -272,7 +312,7 @@ fn many_tables<'t, 'n>(
     sections
 }
 
-fn read_listeners(document: &DeTable<'_>, base: &Base<'_>, notes: &Notes<'_>) -> Vec<Listener> {
+fn read_listeners(whose: Whose, document: &DeTable<'_>, base: &Base<'_>, notes: &Notes<'_>) -> Vec<Listener> {
     let sections = many_tables(document, Table::Listen, "listen", notes);
     let read: Vec<(Listener, Bytes)> = sections
         .iter()
@@ -282,7 +322,7 @@ fn read_listeners(document: &DeTable<'_>, base: &Base<'_>, notes: &Notes<'_>) ->
         })
         .collect();
     listen::conflicts(&read, notes);
-    if sections.is_empty() {
+    if sections.is_empty() && whose == Whose::Program {
         return vec![Listener::at(default_listen())];
     }
     read.into_iter().map(|(listener, _)| listener).collect()
@@ -322,6 +362,7 @@ fn read_pools(document: &DeTable<'_>, base: &Base<'_>, notes: &Notes<'_>) -> Vec
 }
 
 fn read_routes(
+    whose: Whose,
     document: &DeTable<'_>,
     base: &Base<'_>,
     entries: &[PoolEntry],
@@ -347,7 +388,7 @@ fn read_routes(
         }
         routes.push((route, span));
     }
-    if sections.is_empty() && document.get("route").is_none() {
+    if whose == Whose::Program && sections.is_empty() && document.get("route").is_none() {
         let hint = "add one: [[route]], with a `path` and one of `cgi`, `pool`, `files` and `page`";
         notes.if_whole(
             Diagnostic::about_file(Mistake::Missing, "there is no route, so nothing could be called")

@@ -21,7 +21,7 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The absolute folder that relative paths were resolved against.
     pub folder: PathBuf,
-    /// Where the gateway listens, in the order of the file; never empty.
+    /// Where the gateway listens, in the order of the file; empty only for one inside another program.
     pub listeners: Vec<Listener>,
     /// Settings of the process as a whole.
     pub server: Server,

@@ -42,7 +42,7 @@ mod variables;
 pub use address::AddressError;
 pub use diagnostic::{Diagnostic, Kind, Report, Severity};
 pub use keys::{Key, Kind as KeyKind, Only, Preset, Table};
-pub use load::{FILE_NAME, load, open, parse};
+pub use load::{FILE_NAME, load, load_embedded, open, parse, parse_embedded};
 pub use meant::{
     AccessFormat, AccessLog, Config, FrontProtocol, HttpLimits, ListenAddress, Listener, Log, LogFormat,
     LogLevel, Route, Server,

@@ -2,3 +2,4 @@
 //! the application only as [`Application`](crate::exchange::Application).
 
 pub mod http;
+pub mod service;

@@ -9,12 +9,14 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::back::{Cgi, Files, Index, Listed, Pool};
-use crate::config::{self, Config, PoolKind, Route, RouteBack};
+use crate::config::{self, Config, PoolKind, Route, RouteBack, RouteLimits};
 use crate::exchange::Application;
 use crate::io::TempFolder;
 use crate::policy::{MaxBody, Methods, Redirect, Spool, Timeout};
 use crate::process::Spawner;
 use crate::route::{Entry, FileRoot, RouteTable};
+
+use super::mounts::{Mount, Mounted, Mounts};
 
 /// What a configuration became.
 pub(super) struct Assembly {
@@ -29,21 +31,27 @@ pub(super) struct Assembly {
 pub(super) struct Pools(Vec<(Arc<config::Pool>, Arc<Pool>)>);
 
 impl Assembly {
-    /// Builds the application, whose spooled bodies go to `space`; pools of `old` whose configuration is the same are taken over as they are.
+    /// Builds the application, with what is mounted beside the routes, whose spooled bodies go to `space`; pools of `old`
+    /// whose configuration is the same are taken over as they are.
     ///
     /// # Errors
     ///
     /// A CGI folder that cannot be opened, a pool whose sockets cannot be made. Pools that were opened for it are ended.
     pub(super) fn build(
         config: &Config,
+        mounts: &Mounts,
         spawner: &Spawner,
         space: &TempFolder,
         old: &Pools,
     ) -> anyhow::Result<Self> {
+        if let Some(route) = config.routes.iter().find(|route| mounts.take(route)) {
+            anyhow::bail!("the route {} is mounted by the program, too: remove one of the two", route.name());
+        }
         let pools = Pools::open(config, spawner, old)?;
-        let builder = Builder { config, spawner, pools: &pools, space: space.clone() };
-        let entries =
+        let builder = Builder { config, mounts, spawner, pools: &pools, space: space.clone() };
+        let mut entries =
             config.routes.iter().map(|route| builder.entry(route)).collect::<anyhow::Result<Vec<_>>>()?;
+        entries.extend(mounts.iter().map(|mount| builder.mounted(mount)));
         let application = Arc::new(Redirect::new(RouteTable::new(entries)));
         Ok(Self { application, pools })
     }
@@ -51,6 +59,7 @@ impl Assembly {
 
 struct Builder<'c> {
     config: &'c Config,
+    mounts: &'c Mounts,
     spawner: &'c Spawner,
     pools: &'c Pools,
     /// Where spooled bodies go; the quota is shared by all routes.
@@ -72,33 +81,37 @@ impl Builder<'_> {
             RouteBack::Cgi(back) => {
                 let cgi = Cgi::open(route, back, self.spawner.clone())
                     .with_context(|| format!("the route {}", route.name()))?;
-                self.spooled(route, Arc::new(cgi))
+                self.spooled(&route.limits, Arc::new(cgi))
             }
             RouteBack::Pool(back) => {
                 let pool = self.pools.get(&back.pool).with_context(|| format!("no pool {:?}", back.pool))?;
-                self.spooled(route, Arc::new(pool.route(route, back)))
+                self.spooled(&route.limits, Arc::new(pool.route(route, back)))
             }
             RouteBack::Files(back) => {
                 let root = FileRoot::new(&back.root, program_paths(self.config));
                 Arc::new(Files::new(root, back.index.clone()))
             }
-            RouteBack::Index => Arc::new(Index::new(listed(self.config))),
+            RouteBack::Index => Arc::new(Index::new(listed(self.config, self.mounts))),
         })
     }
 
     /// Programs are told how long a body is, so one of unknown length is gathered before.
-    fn spooled(&self, route: &Route, back: Arc<dyn Application>) -> Arc<dyn Application> {
-        Arc::new(Spool::new(&route.limits, self.space.clone(), back))
+    fn spooled(&self, limits: &RouteLimits, back: Arc<dyn Application>) -> Arc<dyn Application> {
+        Arc::new(Spool::new(limits, self.space.clone(), back))
+    }
+
+    fn mounted(&self, mount: &Mount) -> Entry {
+        let application = match &mount.what {
+            Mounted::Program { app, limits } => limited(limits, self.spooled(limits, Arc::clone(app) as _)),
+            // It has limits of its own, and need not be told how long a body is.
+            Mounted::Application(application) => Arc::clone(application),
+        };
+        let prefix = Bytes::copy_from_slice(mount.prefix.as_bytes());
+        Entry { host: None, prefix, name: mount.path().into(), application }
     }
 
     fn with_policies(&self, route: &Route, back: Arc<dyn Application>) -> Arc<dyn Application> {
-        let mut application = back;
-        if let Some(limit) = route.limits.max_body {
-            application = Arc::new(MaxBody::new(limit, application));
-        }
-        if let Some(limit) = route.limits.timeout {
-            application = Arc::new(Timeout::new(limit, application));
-        }
+        let mut application = limited(&route.limits, back);
         if let Some(methods) = &route.methods {
             // The configuration has checked that each is a token.
             let allowed =
@@ -107,6 +120,17 @@ impl Builder<'_> {
         }
         application
     }
+}
+
+fn limited(limits: &RouteLimits, back: Arc<dyn Application>) -> Arc<dyn Application> {
+    let mut application = back;
+    if let Some(limit) = limits.max_body {
+        application = Arc::new(MaxBody::new(limit, application));
+    }
+    if let Some(limit) = limits.timeout {
+        application = Arc::new(Timeout::new(limit, application));
+    }
+    application
 }
 
 impl Pools {
@@ -185,7 +209,7 @@ pub(super) fn program_paths(config: &Config) -> Vec<std::path::PathBuf> {
 }
 
 /// What the index page tells of.
-fn listed(config: &Config) -> Vec<Listed> {
+fn listed(config: &Config, mounts: &Mounts) -> Vec<Listed> {
     let listed = |route: &Arc<Route>| {
         let (what, folder) = match &route.back {
             RouteBack::Cgi(back) if back.kind == config::CgiKind::Folder => {
@@ -199,7 +223,12 @@ fn listed(config: &Config) -> Vec<Listed> {
         let slash = if folder.is_some() || route.prefix.is_empty() { "/" } else { "" };
         Some(Listed { path: format!("{}{slash}", route.prefix), what, folder })
     };
-    config.routes.iter().filter(|route| route.host.is_none()).filter_map(listed).collect()
+    let mounted = |mount: &Mount| {
+        let (path, what) = (mount.path(), "mounted by the program that this gateway is part of".to_owned());
+        Listed { path, what, folder: None }
+    };
+    let routes = config.routes.iter().filter(|route| route.host.is_none()).filter_map(listed);
+    routes.chain(mounts.iter().map(mounted)).collect()
 }
 
 fn file_name(path: &std::path::Path) -> String {

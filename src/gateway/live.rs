@@ -26,6 +26,18 @@ impl Live {
         Self(ArcSwap::from_pointee(answering(listener, application, sink)))
     }
 
+    /// What answers those who come by no listener of ours, and so by no proxy that a listener could trust.
+    pub(super) fn direct(application: &Arc<dyn Application>, sink: &Arc<dyn RecordSink>) -> Self {
+        Self(ArcSwap::from_pointee(Answering {
+            application: Arc::clone(application),
+            sink: Arc::clone(sink),
+        }))
+    }
+
+    pub(super) fn swap_direct(&self, application: &Arc<dyn Application>, sink: &Arc<dyn RecordSink>) {
+        self.0.store(Arc::new(Answering { application: Arc::clone(application), sink: Arc::clone(sink) }));
+    }
+
     pub(super) fn swap(
         &self,
         listener: &Listener,

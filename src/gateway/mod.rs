@@ -3,18 +3,24 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | [`Builder`] | a gateway as a program that embeds it puts it together |
+//! | `mounts` | what such a program has mounted beside the routes |
 //! | `assembly` | a configuration becomes one application; pools that did not change survive |
 //! | [`explain`] | what a request would meet, without anything being started |
 //! | `live` | what answers right now, as the fronts see it |
 
 mod assembly;
+mod builder;
 mod explanation;
 mod live;
+mod mounts;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use tracing::{info, warn};
 
 use crate::config::{
@@ -22,13 +28,16 @@ use crate::config::{
 };
 use crate::exchange::RecordSink;
 use crate::front::http::{HttpFront, HttpSettings};
+use crate::front::service::GatewayService;
 use crate::io::{self, Drain, Endpoint, TempFolder};
 use crate::observe::{AccessLog, AccessSettings, Destination, Format};
 use crate::process::Spawner;
 
 use assembly::{Assembly, Pools};
 use live::{Live, Unrecorded};
+use mounts::Mounts;
 
+pub use builder::{AppSettings, Builder, Error};
 pub use explanation::{Explanation, explain};
 
 /// After the cut, so long may the last tasks and processes take to end; they have been told to, so it is only a guard
@@ -39,9 +48,19 @@ const CUT_TIMEOUT: Duration = Duration::from_secs(10);
 /// nobody reads never.
 const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The running gateway.
+/// A running gateway: it listens where it was told to, starts and supervises the workers of its pools, and answers.
+///
+/// `gatebridge serve` is one and nothing else. A program that embeds one builds it by [`Gateway::builder`]: no signal handler
+/// and no log is installed for it, and any number of them live side by side. Its events go to `tracing`, for whoever listens.
+///
+/// [`stop`](Self::stop) ends it in peace and waits. Dropped instead, it ends at once: connections are cut, workers get TERM
+/// and then KILL, and nobody waits for that.
+///
+/// Processes are reaped one by one, by their own descriptors: children of the program around are never touched. (The other
+/// way round, a program that reaps any child, by `waitpid(-1)` or by ignoring SIGCHLD, takes exit statuses away from here.)
 pub struct Gateway {
     config: Config,
+    mounts: Mounts,
     spawner: Spawner,
     /// Where spooled bodies go. It counts what it holds, so it outlives a reload.
     space: TempFolder,
@@ -50,6 +69,9 @@ pub struct Gateway {
     /// Fronts that a reload has replaced and that still serve what they had begun.
     retired: Vec<Drain>,
     access: Option<Arc<AccessLog>>,
+    /// What answers those who come by [`Gateway::service`].
+    direct: Arc<Live>,
+    direct_drain: Drain,
 }
 
 /// A listener, and the front that serves it.
@@ -67,13 +89,22 @@ impl Gateway {
     ///
     /// A listener that cannot be opened, a log file that cannot be written, threads that cannot be started. Nothing is
     /// left running then.
+    #[doc(hidden)]
     pub async fn start(config: Config) -> anyhow::Result<Self> {
+        Self::open(config, Mounts::default()).await
+    }
+
+    async fn open(config: Config, mounts: Mounts) -> anyhow::Result<Self> {
         let spawner = Spawner::start(config.server.spawners).context("cannot start the spawner threads")?;
         let access = open_access_log(&config.log)?;
         let sockets = config.listeners.iter().map(bind).collect::<anyhow::Result<Vec<_>>>()?;
         let space = open_space(&config);
-        let assembly = Assembly::build(&config, &spawner, &space, &Pools::default())?;
+        let assembly = Assembly::build(&config, &mounts, &spawner, &space, &Pools::default())?;
+        let direct = Arc::new(Live::direct(&assembly.application, &sink(access.as_ref())));
         let mut gateway = Self {
+            mounts,
+            direct,
+            direct_drain: Drain::new(),
             spawner,
             space,
             pools: assembly.pools,
@@ -98,6 +129,20 @@ impl Gateway {
         })
     }
 
+    /// Its TCP addresses in truth, in the order in which they were given: port 0 has become the one that the kernel chose.
+    #[must_use]
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.fronts.iter().filter_map(|front| front.socket.local_address()).collect()
+    }
+
+    /// The gateway as a tower service, for a server that the program runs itself: see [`GatewayService`]. It answers like the
+    /// listeners, and ends with the gateway: with 503 when that has been stopped or dropped.
+    #[must_use]
+    pub fn service(&self) -> GatewayService {
+        let software = Bytes::copy_from_slice(self.config.server.name.as_bytes());
+        GatewayService::new(Arc::clone(&self.direct) as _, self.direct_drain.entrance(), software)
+    }
+
     /// Takes another configuration: all of it or, on an error, nothing of it.
     ///
     /// Listeners and pools that did not change are left alone. Of a pool that did, new workers are started and must be
@@ -108,6 +153,7 @@ impl Gateway {
     /// # Errors
     ///
     /// As [`Gateway::start`]; and workers that are not ready in time.
+    #[doc(hidden)]
     pub async fn reload(&mut self, config: Config) -> anyhow::Result<()> {
         let access =
             if config.log == self.config.log { self.access.clone() } else { open_access_log(&config.log)? };
@@ -115,11 +161,12 @@ impl Gateway {
         let same_space = config.server.temp_dir == self.config.server.temp_dir
             && config.server.max_spool_total == self.config.server.max_spool_total;
         let space = if same_space { self.space.clone() } else { open_space(&config) };
-        let assembly = Assembly::build(&config, &self.spawner, &space, &self.pools)?;
+        let assembly = Assembly::build(&config, &self.mounts, &self.spawner, &space, &self.pools)?;
         // Until then the old workers serve. Dropped before that, what was started for it is ended.
         assembly.pools.ready(&self.pools).await?;
         // From here on nothing can fail, and nothing waits.
         let sink = sink(access.as_ref());
+        self.direct.swap_direct(&assembly.application, &sink);
         let mut old_fronts = std::mem::take(&mut self.fronts);
         for (listener, socket) in config.listeners.iter().zip(sockets) {
             let unchanged = config.server.name == self.config.server.name;
@@ -169,12 +216,20 @@ impl Gateway {
         }
     }
 
+    /// Ends service in peace, and waits until all has ended: running requests may end within the configured `grace` (30 s by
+    /// default), then they are cut; workers and scripts get TERM, and KILL if need be. A mounted program cannot be ended from
+    /// outside: it is told, and waited for.
+    pub async fn stop(self) {
+        self.drain(std::future::pending()).await;
+    }
+
     /// Ends service: running requests may end within the configured grace, or until `cut` is ready; then all that is left
     /// is ended at once, processes too.
     pub async fn drain(mut self, cut: impl Future<Output = ()>) {
         let mut drains = std::mem::take(&mut self.retired);
         // Dropping a front closes its listening socket with it.
         drains.extend(self.fronts.drain(..).map(|front| front.drain));
+        drains.push(std::mem::take(&mut self.direct_drain));
         for drain in &drains {
             drain.begin();
         }
@@ -199,6 +254,7 @@ impl Gateway {
             all_ended(&mut drains).await;
             self.pools.stop().await;
             self.spawner.idle().await;
+            self.mounts.idle().await;
         };
         let longest = CUT_TIMEOUT + self.pools.longest_stop_grace().max(longest_kill_grace(&self.config));
         if tokio::time::timeout(longest, rest).await.is_err() {

@@ -28,6 +28,23 @@ pub struct DrainWatch {
     _guard: mpsc::Sender<()>,
 }
 
+/// Lets those in who serve one thing each, for as long as the drain has not begun; keeps nothing from being over itself.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    phase: watch::Receiver<Phase>,
+    guard: mpsc::WeakSender<()>,
+}
+
+impl Entrance {
+    /// A view for one who begins now; `None` when nothing new is to be begun.
+    #[must_use]
+    pub fn enter(&self) -> Option<DrainWatch> {
+        let is_open = self.phase.has_changed().is_ok() && *self.phase.borrow() == Phase::Serving;
+        let guard = is_open.then(|| self.guard.upgrade()).flatten()?;
+        Some(DrainWatch { phase: self.phase.clone(), _guard: guard })
+    }
+}
+
 impl Drain {
     /// A drain that has not begun.
     #[must_use]
@@ -40,6 +57,12 @@ impl Drain {
     #[must_use]
     pub fn watch(&self) -> DrainWatch {
         DrainWatch { phase: self.phase.subscribe(), _guard: self.guard.clone() }
+    }
+
+    /// A way in for those who come one by one.
+    #[must_use]
+    pub fn entrance(&self) -> Entrance {
+        Entrance { phase: self.phase.subscribe(), guard: self.guard.downgrade() }
     }
 
     /// Tells everybody to end what they have begun and to begin nothing new.
@@ -98,6 +121,19 @@ impl DrainWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_entrance_is_closed_when_the_drain_begins_and_keeps_nobody_waiting() {
+        let mut drain = Drain::new();
+        let entrance = drain.entrance();
+        let inside = entrance.enter().unwrap();
+        drain.begin();
+        assert!(entrance.enter().is_none());
+        drop(inside);
+        drain.ended().await;
+        let left = Drain::new().entrance();
+        assert!(left.enter().is_none(), "nobody is there to drain it");
+    }
 
     #[tokio::test]
     async fn a_drain_ends_when_the_last_watch_is_dropped() {

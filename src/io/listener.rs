@@ -115,6 +115,15 @@ impl Listener {
         }
     }
 
+    /// Its TCP address in truth, also where the kernel chose the port; a unix socket has none.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            ListenSocket::Tcp(socket) => socket.local_addr().ok(),
+            ListenSocket::Unix(_) => None,
+        }
+    }
+
     /// Whether it is a unix socket.
     #[must_use]
     pub const fn is_unix(&self) -> bool {

@@ -10,7 +10,7 @@ mod temp;
 
 pub use date::http_date;
 pub use deadline::Deadline;
-pub use drain::{Drain, DrainWatch, Phase};
+pub use drain::{Drain, DrainWatch, Entrance, Phase};
 pub use listener::{BindError, Endpoint, Listener, is_shortage};
 pub use stream::{Peer, Stream};
 pub use temp::{TempError, TempFile, TempFolder};

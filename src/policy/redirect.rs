@@ -60,6 +60,7 @@ fn redirected(redirect: LocalRedirect) -> Result<Environ, Failure> {
     let question = memchr::memchr(b'?', &target);
     let path = target.slice(..question.unwrap_or(target.len()));
     let path = decode_path(&path).map_err(|error| bad_target(&target, &error))?;
+    let path = below(path.as_bytes(), &environ.mount_point).ok_or_else(|| elsewhere(&target, &environ))?;
     environ.redirect.get_or_insert_with(|| RedirectedFrom {
         url: [&environ.script_name[..], &environ.path_info[..]].concat().into(),
         query_string: environ.query_string.clone(),
@@ -70,7 +71,7 @@ fn redirected(redirect: LocalRedirect) -> Result<Environ, Failure> {
     }
     environ.query_string = question.map_or_else(Bytes::new, |question| target.slice(question + 1..));
     environ.script_name = Bytes::new();
-    environ.path_info = Bytes::copy_from_slice(path.as_bytes());
+    environ.path_info = path;
     environ.request_uri = target;
     environ.path_translated = None;
     environ.script_filename = None;
@@ -87,6 +88,22 @@ fn redirected(redirect: LocalRedirect) -> Result<Environ, Failure> {
         environ.headers.remove(field);
     }
     Ok(environ)
+}
+
+/// What of a path is below the place where this gateway is mounted in another server.
+fn below(path: &[u8], mount_point: &[u8]) -> Option<Bytes> {
+    let rest = path.strip_prefix(mount_point)?;
+    (rest.is_empty() || rest.starts_with(b"/")).then(|| Bytes::copy_from_slice(rest))
+}
+
+fn elsewhere(target: &Bytes, environ: &Environ) -> Failure {
+    let detail = format!(
+        "the program redirected to {:?}, which is outside of {:?}, where this gateway is mounted: only the server around it \
+         could answer",
+        String::from_utf8_lossy(target).escape_debug(),
+        String::from_utf8_lossy(&environ.mount_point).escape_debug()
+    );
+    Failure::new(FailureKind::BadOutput, detail)
 }
 
 fn bad_target(target: &Bytes, error: &PathError) -> Failure {
@@ -173,6 +190,22 @@ mod tests {
         assert_eq!(from.request_method, Method::POST);
         let (_, asked) = follow(Method::HEAD, "/1").await;
         assert_eq!(asked[1].method, Method::HEAD);
+    }
+
+    #[tokio::test]
+    async fn a_mounted_gateway_is_asked_for_what_is_below_its_place() {
+        let outcome = |target: &'static str| async move {
+            let counting = std::sync::Arc::new(Counting::default());
+            let mut request = request("/to", &Recorded::new());
+            request.environ.mount_point = Bytes::from_static(b"/at");
+            request.environ.query_string = Bytes::from_static(target.as_bytes());
+            let outcome = Redirect::new(std::sync::Arc::clone(&counting)).call(request).await;
+            let asked = std::mem::take(&mut *counting.0.lock().unwrap());
+            (outcome.map_err(|failure| failure.kind).map(|_| ()), asked.last().unwrap().0.path_info.clone())
+        };
+        assert_eq!(outcome("/at/0").await, (Ok(()), Bytes::from_static(b"/0")));
+        assert_eq!(outcome("/0").await.0, Err(FailureKind::BadOutput));
+        assert_eq!(outcome("/attic").await.0, Err(FailureKind::BadOutput));
     }
 
     #[tokio::test]

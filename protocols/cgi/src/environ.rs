@@ -80,6 +80,9 @@ pub struct Environ {
     pub request_uri: Bytes,
     /// `SCRIPT_NAME` (RFC 3875 4.1.13), decoded: empty, or begins with `/`.
     pub script_name: Bytes,
+    /// Where a server in front has mounted the gateway, decoded and without a slash at its end: what comes before
+    /// `SCRIPT_NAME`, which the gateway itself is not asked for. Empty at the root, and listed never.
+    pub mount_point: Bytes,
     /// `PATH_INFO` (RFC 3875 4.1.5), decoded. Always listed, if empty: programs look it up without asking.
     pub path_info: Bytes,
     /// `PATH_TRANSLATED` (RFC 3875 4.1.6).
@@ -151,6 +154,7 @@ impl Default for Environ {
             scheme: Scheme::Http,
             request_uri: Bytes::new(),
             script_name: Bytes::new(),
+            mount_point: Bytes::new(),
             path_info: Bytes::new(),
             path_translated: None,
             script_filename: None,
@@ -223,6 +227,14 @@ impl Environ {
         match self.variables.iter_mut().find(|(set, _)| *set == name) {
             Some((_, old)) => *old = value,
             None => self.variables.push((name, value)),
+        }
+    }
+
+    /// Puts the [`mount_point`](Self::mount_point) before `SCRIPT_NAME`, when all else that the name is good for has been
+    /// done: a program must be able to make links of it.
+    pub fn complete_script_name(&mut self) {
+        if !self.mount_point.is_empty() {
+            self.script_name = [&self.mount_point[..], &self.script_name[..]].concat().into();
         }
     }
 }

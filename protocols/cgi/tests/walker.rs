@@ -36,6 +36,7 @@ fn every_typed_field_has_its_variable() {
         scheme: Scheme::Https,
         request_uri: "/s%20t/i?q=%20".into(),
         script_name: "/s t".into(),
+        mount_point: "/never/listed".into(),
         path_info: "/i".into(),
         path_translated: Some("/srv/i".into()),
         script_filename: Some("/srv/s t".into()),

@@ -38,7 +38,7 @@ pub(super) fn exchange(head: &RequestHead, peer: Peer, sink: Arc<dyn RecordSink>
 }
 
 /// A record of a request of which nothing could be read.
-pub(super) fn blank_record(peer: Peer) -> Record {
+pub(in crate::front) fn blank_record(peer: Peer) -> Record {
     Record {
         id: unique_id(),
         at: SystemTime::now(),

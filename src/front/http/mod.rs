@@ -18,7 +18,7 @@ mod connection;
 mod downlink;
 mod intake;
 mod output;
-mod refusal;
+pub(in crate::front) mod refusal;
 mod serving;
 mod uplink;
 mod upload;
@@ -34,6 +34,7 @@ use crate::io::{Deadline, DrainWatch, Listener, Peer, Phase, Stream, is_shortage
 
 use census::{Admission, Census};
 use connection::Connection;
+pub(in crate::front) use intake::blank_record;
 
 /// How long the front waits before it accepts again when the process is out of descriptors and no connection of its
 /// own ends meanwhile: long enough not to spin, short enough that nobody notices the end of the shortage.

@@ -10,7 +10,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use crate::exchange::{Body, Failure, FailureKind, Response, UniqueId};
 
 /// The response that tells of a failure; `None` where nobody is there to be told.
-pub(super) fn response(failure: &Failure, id: &UniqueId) -> Option<Response> {
+pub(in crate::front) fn response(failure: &Failure, id: &UniqueId) -> Option<Response> {
     if let FailureKind::Overloaded { retry_after } = failure.kind {
         return Some(busy(retry_after, id));
     }
@@ -25,7 +25,7 @@ pub(super) fn response(failure: &Failure, id: &UniqueId) -> Option<Response> {
 }
 
 /// The page of a server that has no room just now.
-pub(super) fn busy(retry_after: Duration, id: &UniqueId) -> Response {
+pub(in crate::front) fn busy(retry_after: Duration, id: &UniqueId) -> Response {
     let mut response = page(StatusCode::SERVICE_UNAVAILABLE, id);
     // RFC 9110 10.2.3: whole seconds; a zero would invite the same crowd at once.
     response.headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
@@ -33,7 +33,7 @@ pub(super) fn busy(retry_after: Duration, id: &UniqueId) -> Response {
 }
 
 /// A small page for a status, with the id under which the log knows more.
-pub(super) fn page(status: StatusCode, id: &UniqueId) -> Response {
+pub(in crate::front) fn page(status: StatusCode, id: &UniqueId) -> Response {
     let reason = status.canonical_reason().unwrap_or("Error");
     let code = status.as_u16();
     let mut html = format!(
