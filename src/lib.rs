@@ -65,3 +65,8 @@ pub use config::{AddressError, Report};
 pub use front::service::{Arrival, GatewayService, ResponseBody};
 pub use gatebridge_interface as interface;
 pub use gateway::{AppSettings, Builder, Error, Gateway};
+
+/// The tutorial, whose programs are compiled and run as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/interface.md")]
+struct Tutorial;

@@ -199,10 +199,13 @@ fn sections_are_told_from_what_is_none() {
 
 #[test]
 fn the_examples_of_the_readme_are_read() {
-    let readme = document("README.md");
+    let texts = ["README.md", "docs/interface.md"].map(|path| document(path).text).concat();
     let mut seen = 0;
-    for block in readme.text.split("```toml\n").skip(1) {
+    for block in texts.split("```toml\n").skip(1) {
         let source = block.split("```").next().unwrap();
+        if source.starts_with("[dependencies]") {
+            continue;
+        }
         seen += 1;
         let Err(report) = gatebridge::config::parse(Path::new("example/gatebridge.toml"), source) else {
             continue;
@@ -212,7 +215,35 @@ fn the_examples_of_the_readme_are_read() {
             assert_eq!(diagnostic.kind, gatebridge::config::Kind::Disk, "{report}");
         }
     }
-    assert!(seen >= 5, "only {seen} examples were found");
+    assert!(seen >= 7, "only {seen} examples were found");
+}
+
+#[test]
+fn what_the_tutorial_shows_of_an_example_is_in_it() {
+    let tutorial = document("docs/interface.md");
+    let (mut shown, mut found, mut seen) = (String::new(), Vec::new(), 0);
+    // Text and blocks take turns.
+    for (index, part) in tutorial.text.split("```").enumerate() {
+        if index % 2 == 0 {
+            shown =
+                part.rsplit_once("From [").map_or(shown, |(_, link)| link.split(']').next().unwrap().into());
+            continue;
+        }
+        let (kind, code) = part.split_once('\n').unwrap();
+        // The others are documentation tests, see src/lib.rs.
+        let is_taken = kind == "rust,ignore" || code.contains("/// Says the same to everybody.");
+        if !is_taken {
+            continue;
+        }
+        seen += 1;
+        if !document(&shown).text.contains(code) {
+            found.push(format!(
+                "docs/interface.md: {shown} does not have this any more: show it as it is now\n{code}"
+            ));
+        }
+    }
+    assert!(seen >= 4, "only {seen} were recognised: the test is blind");
+    none(found);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -144,6 +145,8 @@ impl Standing {
     pub fn new(name: &str, folder: &Folder, socket: &str, variables: &[(&str, &str)]) -> Self {
         let socket = folder.join(socket);
         let listener = UnixListener::bind(&socket).unwrap();
+        // Servers that are started by root become somebody else.
+        std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o666)).unwrap();
         let mut command = Command::new(example(name));
         command.stdin(OwnedFd::from(listener)).stdout(Stdio::null()).envs(variables.iter().copied());
         Self { child: command.spawn().unwrap(), socket }
