@@ -225,6 +225,7 @@ fn what_the_tutorial_shows_of_an_example_is_in_it() {
     // Text and blocks take turns.
     for (index, part) in tutorial.text.split("```").enumerate() {
         if index % 2 == 0 {
+            let part = part.replace('\n', " ");
             shown =
                 part.rsplit_once("From [").map_or(shown, |(_, link)| link.split(']').next().unwrap().into());
             continue;
