@@ -130,10 +130,11 @@ impl Mode {
         }
     }
 
-    /// Whether the program is started once for many requests, by the gateway.
+    /// Whether the program is started as workers, which stay for many requests. What runs in the gateway's own process
+    /// has no start of its own.
     #[must_use]
-    pub fn is_persistent(self) -> bool {
-        matches!(self, Self::Fastcgi | Self::Scgi | Self::InProcess)
+    pub fn has_workers(self) -> bool {
+        matches!(self, Self::Fastcgi | Self::Scgi)
     }
 }
 

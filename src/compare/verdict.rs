@@ -286,8 +286,8 @@ fn cgi_of<'f>(findings: &'f Findings, persistent: &Contestant) -> Option<&'f Con
 }
 
 fn payoffs(findings: &Findings) -> Vec<Payoff> {
-    let persistent = findings.contestants.iter().filter(|contestant| contestant.mode.is_persistent());
-    persistent.filter_map(|persistent| payoff(persistent, cgi_of(findings, persistent)?)).collect()
+    let workers = findings.contestants.iter().filter(|one| one.mode.has_workers());
+    workers.filter_map(|persistent| payoff(persistent, cgi_of(findings, persistent)?)).collect()
 }
 
 fn payoff(persistent: &Contestant, cgi: &Contestant) -> Option<Payoff> {

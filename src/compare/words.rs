@@ -13,7 +13,8 @@ pub fn headline(findings: &Findings, verdicts: &Verdicts) -> String {
     let gain = |payoff: &Payoff| payoff.difference.ratio().unwrap_or(1.0);
     let best = verdicts.payoffs.iter().max_by(|one, other| gain(one).total_cmp(&gain(other)));
     if let Some(best) = best {
-        return payoff_headline(best);
+        let is_unanimous = verdicts.payoffs.iter().all(|other| other.break_even == best.break_even);
+        return payoff_headline(best, if is_unanimous { "A persistent worker" } else { &best.persistent });
     }
     let gain = |standing: &&Standing| standing.difference.ratio().unwrap_or(1.0);
     let slowest = verdicts.standings.iter().max_by(|one, other| gain(one).total_cmp(&gain(other)));
@@ -31,26 +32,19 @@ pub fn headline(findings: &Findings, verdicts: &Verdicts) -> String {
     }
 }
 
-fn payoff_headline(payoff: &Payoff) -> String {
+fn payoff_headline(payoff: &Payoff, who: &str) -> String {
     let times = payoff.difference.ratio().map(ratio).unwrap_or_default();
     match payoff.break_even {
         BreakEven::AtOnce => {
-            format!(
-                "A persistent worker pays for itself with the first request, and answers {times} times as fast."
-            )
+            format!("{who} pays for itself with the first request, and answers {times} times as fast.")
         }
         BreakEven::After { requests } => {
-            format!(
-                "A persistent worker pays for itself after {} requests, and answers {times} times as fast.",
-                count(requests)
-            )
+            let requests = count(requests);
+            format!("{who} pays for itself after {requests} requests, and answers {times} times as fast.")
         }
-        BreakEven::Never => {
-            "A persistent worker does not pay: a process per request answers faster.".to_owned()
-        }
+        BreakEven::Never => format!("{who} does not pay: a process per request answers faster."),
         BreakEven::WithinNoise => {
-            "A persistent worker and a process per request answer equally fast, as far as this run could see."
-                .to_owned()
+            format!("{who} and a process per request answer equally fast, as far as this run could see.")
         }
     }
 }
@@ -60,7 +54,8 @@ fn payoff_headline(payoff: &Payoff) -> String {
 pub fn payoff(payoff: &Payoff) -> String {
     let Payoff { persistent, cgi, .. } = payoff;
     let (start, warm, cold) = (time(payoff.start_us), time(payoff.warm_us), time(payoff.cgi_us));
-    let times = payoff.difference.ratio().map(|times| format!(", {} times as long", ratio(times)));
+    let longer = payoff.difference.ratio().filter(|times| *times > 1.0);
+    let times = longer.map(|times| format!(", {} times as long", ratio(times)));
     let times = times.unwrap_or_default();
     let figures =
         format!("starting it costs {start}, then an answer takes {warm}; {cgi} takes {cold} for each{times}");
@@ -164,8 +159,7 @@ pub fn conclusions(findings: &Findings, verdicts: &Verdicts) -> Vec<String> {
     let payoffs = verdicts.payoffs.iter().map(payoff);
     let standings = verdicts.standings.iter().filter(is_told).map(standing);
     let busiest = |one: &&Contestant, other: &&Contestant| share(one).total_cmp(&share(other));
-    let own =
-        findings.contestants.iter().filter(|contestant| contestant.mode.is_persistent()).max_by(busiest);
+    let own = findings.contestants.iter().filter(|one| one.mode.has_workers()).max_by(busiest);
     payoffs.chain(standings).chain(own.and_then(own_share)).collect()
 }
 
@@ -210,7 +204,9 @@ mod tests {
                 BreakEven::Never,
                 Difference::Seen { ratio: 0.5 },
                 "A persistent worker does not pay: a process per request answers faster.",
-                format!("worker never pays for itself: {}", figures("0.50")),
+                "worker never pays for itself: starting it costs 4.00 ms, then an answer takes 100 µs; cgi takes 2.00 \
+                 ms for each."
+                    .to_owned(),
             ),
             (
                 BreakEven::WithinNoise,
@@ -222,7 +218,7 @@ mod tests {
             ),
         ] {
             let one = payoff_of(break_even, difference);
-            assert_eq!(payoff_headline(&one), short);
+            assert_eq!(payoff_headline(&one, "A persistent worker"), short);
             assert_eq!(payoff(&one), long);
         }
     }
@@ -242,6 +238,12 @@ mod tests {
         assert_eq!(
             headline_of(vec![worker.clone(), nginx]),
             "All answer equally fast, as far as this run could see."
+        );
+        let mut slow = contestant("slow", Mode::Scgi, "hello", 120.0);
+        slow.start_up.as_mut().unwrap().total_us.median = 4_000.0;
+        assert_eq!(
+            headline_of(vec![cgi.clone(), slow, worker.clone()]),
+            "worker pays for itself with the first request, and answers 20 times as fast."
         );
         assert_eq!(
             headline_of(vec![cgi, worker]),

@@ -5,16 +5,26 @@
 //! |---|---|
 //! | [`table`] | for the terminal: figures in columns, then what they mean |
 //! | [`json`] | everything, for programs |
+//! | [`page`] | one self-contained page of HTML, with charts |
 //! | [`csv`] | one value a row, for spreadsheets and statistics |
+//! | [`chart`] | paper and pen for its charts |
 //! | [`escape`] | names that somebody else chose, made harmless in each of these |
 
+mod axis;
+mod bars;
+pub mod chart;
 pub mod csv;
+mod curves;
 pub mod escape;
 pub mod json;
+pub mod page;
+mod sections;
 pub mod table;
 
 #[cfg(test)]
 mod csv_tests;
+#[cfg(test)]
+mod page_tests;
 #[cfg(test)]
 mod table_tests;
 
