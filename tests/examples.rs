@@ -30,7 +30,7 @@ const SERVERS_FIELDS: [&str; 3] = ["date", "server", "connection"];
 const PROGRAMS_FIELDS: [(&str, &str); 1] = [("server-timing", "no two answers take equally long")];
 
 /// The variables that differ, as `environ` tells them, and why.
-const VARIABLES: [(&str, &str); 16] = [
+const VARIABLES: [(&str, &str); 17] = [
     ("CONTENT_LENGTH", "SCGI wants it even where there is no body: then it is 0"),
     ("DOCUMENT_ROOT", "a CGI script lies in a folder"),
     ("FCGI_ROLE", "only FastCGI has roles"),
@@ -38,6 +38,7 @@ const VARIABLES: [(&str, &str); 16] = [
     ("LANG", "a process of CGI has its variables in its environment, and with them what it inherits"),
     ("PATH", "as LANG"),
     ("PATH_TRANSLATED", "as DOCUMENT_ROOT"),
+    ("QUEUE_WAIT_US", "only a request that waited has it"),
     ("REMOTE_PORT", "each connection has its own"),
     ("REQUEST_URI", "for development the program is at /, behind the gateway at /app"),
     ("SCRIPT_FILENAME", "a CGI script is a file"),

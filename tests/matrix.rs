@@ -22,6 +22,7 @@ const JUDGED: &[(&str, &str)] = &[
     ("PATH", "only CGI has a process per request, with an environment"),
     ("PATH_TRANSLATED", "only CGI knows a folder here"),
     ("PWD", "some shells and loaders set it in their own process"),
+    ("QUEUE_WAIT_US", "only a request that waited has it"),
     ("RECORD", "how the fixture of CGI is told where to write"),
     ("REMOTE_PORT", "each connection has its own"),
     ("SCGI", "its specification wants it"),

@@ -28,6 +28,7 @@ use crate::route::{LookupFailure, RootError, Script, ScriptRoot};
 
 use super::patience::Patience;
 use super::pipes::{self, Keep, Pipes};
+use super::queue::queue_wait;
 use super::relay::{self, Rules};
 use super::slots::{RETRY_AFTER, Slots, What};
 use super::stderr::Stderr;
@@ -142,6 +143,7 @@ impl Cgi {
         let slot = self.slots.take(&request.exchange).await?;
         let mut launch = Launch::new(&script.path);
         launch.env = environment;
+        launch.env.extend(queue_wait(slot.waited).map(|(name, value)| (name.into(), value.into())));
         launch.cwd = script.folder;
         launch.grace = self.kill_grace;
         let (stdin, spooled) = standard_input(&mut request.body);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::dispatch::Dispatch;
 use super::places::Place;
@@ -53,6 +53,7 @@ pub(crate) struct Connection {
 pub(super) struct Lease {
     dispatch: Arc<Dispatch>,
     pub(super) place: Arc<Place>,
+    since: Instant,
     state: LeaseState,
 }
 
@@ -118,7 +119,7 @@ impl Lease {
         if let Some(worker) = &place.worker {
             worker.borrow();
         }
-        Self { dispatch: Arc::clone(dispatch), place, state: LeaseState::Unused }
+        Self { dispatch: Arc::clone(dispatch), place, since: Instant::now(), state: LeaseState::Unused }
     }
 
     fn end(mut self, state: LeaseState, kept: Option<Kept>) {
@@ -148,7 +149,7 @@ impl Lease {
                 }
             }
         }
-        self.dispatch.give_back(&self.place, state, kept);
+        self.dispatch.give_back(&self.place, self.since, state, kept);
     }
 }
 

@@ -12,61 +12,60 @@
 //! One lock holds the places and the queue. It is held for a few comparisons and never across an await; a kept connection
 //! is handed out with one lock and without an allocation or a system call.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::connect::{Connection, Kept, Lease, LeaseState, Turn, is_leaving, open};
 use super::places::{Choice, Place, PlaceKey, Places, Suspicion};
+use super::queue::{Typical, Waiters};
+use super::sweep::start_sweeper;
+use super::turns::{Asked, Turns, Waiting, Wish};
 use crate::config::{ConnectAddress, Pool, PoolKind, PoolProtocol, Queue};
 use crate::exchange::Failure;
 use crate::exchange::FailureKind::Unreachable;
 use crate::io::is_shortage;
-use crate::process::scale::Waiting;
-use crate::process::{Demand, Outage, Roster, WorkerHandle, WorkerId};
+use crate::process::{Demand, Outage, Roster, WorkerHandle, WorkerId, scale};
 
 /// What Retry-After says when the queue is full or the wait was over: the load of a moment ago may be gone in a second,
 /// and clients that are told more come back all at once.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Connections to the workers of one pool.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
-    pool: Arc<str>,
-    queue: Queue,
+    pub(super) pool: Arc<str>,
+    pub(super) queue: Queue,
     connect_timeout: Duration,
     keep_alive: bool,
     idle_timeout: Duration,
+    /// Whether a request is refused at once that would wait for too long.
+    predicts: bool,
+    /// So many requests the workers would take at once if there were as many as there may be.
+    most_at_once: usize,
     /// After so many requests a worker is dismissed.
     requests_each: Option<u64>,
     desk: Mutex<Desk>,
     demand: Arc<Demand>,
     /// Somebody has left the queue.
-    left: Notify,
+    pub(super) left: Notify,
     /// A worker has joined, or there is no hope of one.
     changed: Notify,
     next_place: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Desk {
-    places: Places<Kept>,
-    waiters: VecDeque<Waiter>,
-    next_ticket: u64,
+pub(super) struct Desk {
+    pub(super) places: Places<Kept>,
+    pub(super) waiters: Waiters<Turns>,
+    /// How long a request usually takes a worker.
+    typical: Typical,
     outage: Option<Outage>,
-    has_sweeper: bool,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    ticket: u64,
-    since: Instant,
-    turn: oneshot::Sender<Result<Turn, Failure>>,
+    pub(super) has_sweeper: bool,
 }
 
 impl Dispatch {
@@ -79,6 +78,8 @@ impl Dispatch {
             connect_timeout: pool.connect_timeout,
             keep_alive: pool.keep_alive && pool.speak == PoolProtocol::FastCgi,
             idle_timeout: pool.idle_timeout,
+            predicts: pool.predict_wait,
+            most_at_once: most_at_once(pool),
             requests_each: requests_each(pool),
             desk: Mutex::default(),
             demand: Arc::default(),
@@ -154,11 +155,12 @@ impl Dispatch {
     pub(crate) async fn connect(
         self: &Arc<Self>,
         tried: &mut Vec<PlaceKey>,
+        wish: &Wish,
     ) -> Result<(Connection, Duration), Failure> {
         let mut waited = Duration::ZERO;
         let mut refusals = String::new();
         loop {
-            let turn = match self.ask(tried, &refusals)? {
+            let turn = match self.ask(tried, &refusals, wish)? {
                 Asked::Turn(turn) => turn,
                 Asked::Wait(ticket) => {
                     let since = Instant::now();
@@ -207,10 +209,10 @@ impl Dispatch {
         drop(stale);
     }
 
-    fn ask(self: &Arc<Self>, tried: &[PlaceKey], refusals: &str) -> Result<Asked, Failure> {
+    fn ask(self: &Arc<Self>, tried: &[PlaceKey], refusals: &str, wish: &Wish) -> Result<Asked, Failure> {
         let mut desk = self.lock();
         // Whoever waits already comes first, but for one who has tried elsewhere in its turn.
-        let choice = if desk.waiters.is_empty() || !tried.is_empty() {
+        let choice = if !desk.waiters.is_behind(wish.priority) || !tried.is_empty() {
             desk.places.take(tried, Instant::now())
         } else {
             Choice::Busy
@@ -229,34 +231,54 @@ impl Dispatch {
                 Err(Failure::new(Unreachable, detail))
             }
             Choice::Busy | Choice::Nobody => {
-                if let Some(outage) = &desk.outage {
-                    return Err(self.no_workers(outage));
-                }
-                let length = self.queue.length;
-                if desk.waiters.len() >= length {
-                    let detail =
-                        format!("all workers of pool {:?} are busy and {length} requests wait", self.pool);
-                    return Err(Failure::overloaded(RETRY_AFTER, detail));
-                }
-                let ticket = desk.next_ticket;
-                desk.next_ticket += 1;
+                self.admit(&desk, wish)?;
                 let (turn, receiver) = oneshot::channel();
-                desk.waiters.push_back(Waiter { ticket, since: Instant::now(), turn });
+                let ticket = desk.waiters.push(wish.priority, Instant::now(), turn);
                 drop(desk);
                 self.demand.waits();
-                Ok(Asked::Wait(Ticket { number: ticket, dispatch: Arc::clone(self), turn: receiver }))
+                Ok(Asked::Wait(Waiting { ticket, dispatch: Arc::clone(self), turn: receiver }))
             }
         }
     }
 
+    /// Whether one more may wait.
+    fn admit(&self, desk: &Desk, wish: &Wish) -> Result<(), Failure> {
+        let pool = &self.pool;
+        if let Some(outage) = &desk.outage {
+            return Err(self.no_workers(outage));
+        }
+        let length = self.queue.length;
+        if desk.waiters.len() >= length {
+            let detail = format!("all workers of pool {pool:?} are busy and {length} requests wait");
+            return Err(Failure::overloaded(RETRY_AFTER, detail));
+        }
+        let at_once = desk.places.capacity().max(self.most_at_once);
+        let Some(wait) = desk.typical.wait(desk.waiters.before(wish.priority), at_once) else {
+            return Ok(());
+        };
+        let work = desk.typical.get().unwrap_or_default();
+        let limit = wish
+            .time_left
+            .map_or(self.queue.timeout, |left| left.saturating_sub(work).min(self.queue.timeout));
+        if !self.predicts || wait <= limit {
+            return Ok(());
+        }
+        let (wait, limit) = (wait.as_secs_f64(), limit.as_secs_f64());
+        let detail = format!(
+            "a worker of pool {pool:?} would be free in about {wait:.1} s, and the request can wait for {limit:.1} s \
+             (see `predict_wait`)"
+        );
+        Err(Failure::overloaded(RETRY_AFTER, detail))
+    }
+
     /// Lets those who wait go where there is room, the first first.
-    fn serve(self: &Arc<Self>, desk: &mut Desk) {
+    pub(super) fn serve(self: &Arc<Self>, desk: &mut Desk) {
         while !desk.waiters.is_empty() {
             let Choice::Go(place, kept) = desk.places.take(&[], Instant::now()) else { return };
-            let Some(waiter) = desk.waiters.pop_front() else { return };
+            let Some(turns) = desk.waiters.pop() else { return };
             let key = place.key;
             let turn = Turn { kept, lease: Lease::new(self, place) };
-            if let Err(Ok(turn)) = waiter.turn.send(Ok(turn)) {
+            if let Err(Ok(turn)) = turns.send(Ok(turn)) {
                 // It has just left. The lock is held, so nothing may be dropped that gives itself back.
                 let (kept, lease) = turn.part();
                 lease.forget();
@@ -305,11 +327,20 @@ impl Dispatch {
         })
     }
 
-    pub(super) fn give_back(self: &Arc<Self>, place: &Place, state: LeaseState, kept: Option<Kept>) {
+    pub(super) fn give_back(
+        self: &Arc<Self>,
+        place: &Place,
+        since: Instant,
+        state: LeaseState,
+        kept: Option<Kept>,
+    ) {
         let now = Instant::now();
         let mut desk = self.lock();
         match state {
-            LeaseState::Served => desk.places.trust(place.key),
+            LeaseState::Served => {
+                desk.places.trust(place.key);
+                desk.typical.note(now - since);
+            }
             LeaseState::Abandoned => desk.places.doubt(place.key),
             LeaseState::Unused | LeaseState::Over => {}
         }
@@ -322,27 +353,20 @@ impl Dispatch {
         drop(desk);
         drop((homeless, dismissed));
         if needs_sweeper {
-            self.start_sweeper();
+            start_sweeper(self, self.idle_timeout);
         }
     }
 
-    /// Closes kept connections that nobody used for `idle_timeout`, in a task that lives as long as there are any.
-    fn start_sweeper(self: &Arc<Self>) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            self.lock().has_sweeper = false;
-            return;
-        };
-        let (dispatch, idle_timeout) = (Arc::downgrade(self), self.idle_timeout);
-        runtime.spawn(async move {
-            while let Some(due) = sweep(&dispatch, idle_timeout) {
-                sleep_until(due).await;
-            }
-        });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Desk> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Desk> {
         // A panic elsewhere must not stop the pool: what the lock protects is consistent between any two statements that can panic.
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn most_at_once(pool: &Pool) -> usize {
+    match &pool.kind {
+        PoolKind::Started(started) => started.workers.max * started.concurrency,
+        PoolKind::Connected(connected) => connected.addresses.len() * connected.max_connections,
     }
 }
 
@@ -359,19 +383,6 @@ fn requests_each(pool: &Pool) -> Option<u64> {
         return None;
     }
     set("PHP_FCGI_MAX_REQUESTS")
-}
-
-/// Closes what is too old; says when to come again.
-fn sweep(dispatch: &Weak<Dispatch>, idle_timeout: Duration) -> Option<Instant> {
-    let dispatch = dispatch.upgrade()?;
-    let now = Instant::now();
-    let mut desk = dispatch.lock();
-    let old = now.checked_sub(idle_timeout).map(|before| desk.places.take_old(before));
-    let next = desk.places.oldest().map(|since| since + idle_timeout);
-    desk.has_sweeper = next.is_some();
-    drop(desk);
-    drop(old);
-    next
 }
 
 impl Roster for Arc<Dispatch> {
@@ -394,12 +405,9 @@ impl Roster for Arc<Dispatch> {
         drop(kept);
     }
 
-    fn waiting(&self) -> Waiting {
+    fn waiting(&self) -> scale::Waiting {
         let desk = self.lock();
-        Waiting {
-            requests: desk.waiters.len(),
-            since: desk.waiters.front().map(|waiter| waiter.since.into_std()),
-        }
+        scale::Waiting { requests: desk.waiters.len(), since: desk.waiters.oldest().map(Instant::into_std) }
     }
 
     fn demand(&self) -> Arc<Demand> {
@@ -411,60 +419,12 @@ impl Roster for Arc<Dispatch> {
         desk.outage = outage;
         if let Some(outage) = &desk.outage {
             let failure = self.no_workers(outage);
-            for waiter in desk.waiters.drain(..) {
+            for turns in desk.waiters.drain() {
                 // Whoever has left need not be told.
-                let _ = waiter.turn.send(Err(failure.clone()));
+                let _ = turns.send(Err(failure.clone()));
             }
         }
         drop(desk);
         self.changed.notify_waiters();
-    }
-}
-
-enum Asked {
-    Turn(Turn),
-    Wait(Ticket),
-}
-
-/// A place in the queue. Dropping it leaves the queue.
-struct Ticket {
-    number: u64,
-    dispatch: Arc<Dispatch>,
-    turn: oneshot::Receiver<Result<Turn, Failure>>,
-}
-
-impl Ticket {
-    async fn wait(mut self) -> Result<Turn, Failure> {
-        let limit = self.dispatch.queue.timeout;
-        let deadline = Instant::now() + limit;
-        loop {
-            // A place whose rest is over says so to nobody.
-            let rest_end = self.dispatch.lock().places.next_rest_end(Instant::now());
-            let until = rest_end.map_or(deadline, |end| end.min(deadline));
-            tokio::select! {
-                biased;
-                turn = &mut self.turn => {
-                    return turn.unwrap_or_else(|_| Err(Failure::internal("a request was lost from the queue")));
-                }
-                () = sleep_until(until) => {}
-            }
-            if until == deadline {
-                let (pool, seconds) = (&self.dispatch.pool, limit.as_secs_f64());
-                let detail = format!("no worker of pool {pool:?} became free within {seconds} s");
-                return Err(Failure::overloaded(RETRY_AFTER, detail));
-            }
-            self.dispatch.serve(&mut self.dispatch.lock());
-        }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        // A turn that was granted meanwhile gives itself back when the receiver is dropped, after this lock.
-        let mut desk = self.dispatch.lock();
-        if let Ok(index) = desk.waiters.binary_search_by_key(&self.number, |waiter| waiter.ticket) {
-            desk.waiters.remove(index);
-        }
-        self.dispatch.left.notify_waiters();
     }
 }

@@ -89,7 +89,7 @@ async fn lesson_14_padding_and_a_missing_end_of_stdout_leave_the_connection_clea
 
 /// Plays a worker whose answer fails; the kind of failure, and what the worker's name and stderr are told with.
 async fn fails(
-    route: &std::sync::Arc<super::pool::PoolRoute>,
+    route: &std::sync::Arc<super::pool_route::PoolRoute>,
     listener: &UnixListener,
     says: &[&[u8]],
 ) -> (FailureKind, String) {
@@ -413,7 +413,7 @@ async fn lesson_44_a_body_of_unknown_length_is_not_sent() {
 }
 
 /// A worker with a connection that is kept.
-async fn kept(route: &std::sync::Arc<super::pool::PoolRoute>, listener: &UnixListener) -> Peer {
+async fn kept(route: &std::sync::Arc<super::pool_route::PoolRoute>, listener: &UnixListener) -> Peer {
     let asking = get(route, "/");
     let mut peer = Peer::accept(listener).await;
     peer.serve("kept").await;

@@ -4,9 +4,11 @@
 //! | file | noun |
 //! |---|---|
 //! | [`Cgi`] | a process per request |
-//! | [`Pool`], [`PoolRoute`] | a pool of workers, and the back that asks them |
 //! | [`App`] | a program of the interface crate inside this process |
 //! | [`Service`] | a tower service inside this process |
+//! | [`Pool`] | a pool of workers, ours or somebody else's |
+//! | [`PoolRoute`] | the back of one route that asks them |
+//! | `users` | who still asks a pool |
 //! | [`Files`] | a folder of files |
 //! | [`Index`] | the page that tells what can be called |
 //! | `slots` | how many processes or threads at once, and the queue before them |
@@ -15,12 +17,15 @@
 //! | `inward` | the task's side of it: the request body down, the answer up |
 //! | `pipes` | the line to a process |
 //! | `dispatch` | who gets a connection to the workers of a pool, and when: capacity, and the queue before it |
+//! | `turns` | one request in the queue before a pool |
+//! | `sweep` | closes connections that nobody used for too long |
 //! | `connect` | connections to workers: opened, kept, given back |
 //! | `places` | where a pool's requests can go: the pure part of it |
 //! | `fastcgi` | the line to a FastCGI worker |
 //! | `scgi` | the line to an SCGI worker |
 //! | `wire` | a connection while one request is on it |
 //! | `outgoing` | bytes on their way to a socket |
+//! | `queue` | those who wait for a worker, and how long one more would |
 //! | `repeat` | whether a request that failed may be sent again, and with what body |
 //! | `line` | one program's side of an exchange, whatever carries it |
 //! | `relay` | both directions at once: the request body down, the output up |
@@ -54,8 +59,10 @@ mod pipes;
 mod pipes_tests;
 mod places;
 mod pool;
+mod pool_route;
 #[cfg(test)]
 mod pool_tests;
+mod queue;
 mod relay;
 #[cfg(test)]
 mod relay_tests;
@@ -70,12 +77,16 @@ mod scgi;
 mod service;
 mod slots;
 mod stderr;
+mod sweep;
 mod threads;
+mod turns;
+mod users;
 mod wire;
 
 pub use app::{App, AppRules};
 pub use cgi::Cgi;
 pub use files::Files;
 pub use index::{Index, Listed};
-pub use pool::{Pool, PoolRoute};
+pub use pool::Pool;
+pub use pool_route::PoolRoute;
 pub use service::Service;

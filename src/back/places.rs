@@ -225,6 +225,11 @@ impl<K> Places<K> {
         self.slots.len()
     }
 
+    /// How many requests the places take at once.
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.iter().map(|slot| slot.place.capacity).sum()
+    }
+
     /// How many places have nothing to do.
     pub(crate) fn idle(&self) -> usize {
         self.slots.iter().filter(|slot| slot.taken == 0).count()

@@ -7,10 +7,11 @@ use std::time::Duration;
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
 
 use super::rig::{recorded_request, request, text, zeroes};
-use super::rig_pool::{Folder, HEAD, Peer, ask, back, connected, get};
-use crate::exchange::{Application, Body, FailureKind};
+use super::rig_pool::{Folder, HEAD, Peer, another, ask, back, connected, get};
+use crate::exchange::{Application, Body, Failure, FailureKind, Response};
 
 /// Lets everything that is ready go on, as often as anything can be waiting for anything here.
 async fn settle() {
@@ -81,6 +82,94 @@ async fn wish_2_the_queue_is_bounded_in_length() {
     let failure = get(&route, "/").await.unwrap().unwrap_err();
     assert!(matches!(failure.kind, FailureKind::Overloaded { .. }), "{failure}");
     assert!(failure.detail.contains("2 requests wait"), "{failure}");
+}
+
+/// Answers the request that this worker has, when it is complete.
+async fn finish(peer: &mut Peer) {
+    peer.body().await;
+    peer.say(HEAD).await;
+    peer.end(0, gatebridge_fastcgi::ProtocolStatus::RequestComplete).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn wish_3_who_would_wait_for_too_long_is_told_so_at_once() {
+    let folder = Folder::new();
+    let (listener, address) = folder.listen("w");
+    let more = "max_connections = 1\nqueue_timeout = \"10s\"";
+    let route = connected(&folder, "fastcgi", &[&address], more);
+    let first = get(&route, "/1");
+    let mut peer = Peer::accept(&listener).await;
+    peer.request().await;
+    tokio::time::advance(Duration::from_secs(4)).await;
+    finish(&mut peer).await;
+    drop(first.await.unwrap().unwrap());
+    // Requests take four seconds, as far as is known. One is under way, and two may wait.
+    let _busy = get(&route, "/2");
+    peer.request().await;
+    let _waiting = [get(&route, "/3"), get(&route, "/4")];
+    settle().await;
+    let since = tokio::time::Instant::now();
+    let failure = get(&route, "/5").await.unwrap().unwrap_err();
+    assert!(matches!(failure.kind, FailureKind::Overloaded { .. }), "{failure}");
+    assert!(failure.detail.contains("in about 12.0 s") && failure.detail.contains("10.0 s"), "{failure}");
+    assert_eq!(since.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wish_3_what_is_left_of_the_time_of_a_route_counts_and_nothing_is_foretold_when_that_is_switched_off()
+{
+    for (more, refused) in [("", true), ("predict_wait = false", false)] {
+        let folder = Folder::new();
+        let (listener, address) = folder.listen("w");
+        let route = connected(&folder, "fastcgi", &[&address], &format!("max_connections = 1\n{more}"));
+        let first = get(&route, "/1");
+        let mut peer = Peer::accept(&listener).await;
+        peer.request().await;
+        tokio::time::advance(Duration::from_secs(4)).await;
+        finish(&mut peer).await;
+        drop(first.await.unwrap().unwrap());
+        let busy = get(&route, "/2");
+        peer.request().await;
+        let hurried = request(Method::GET, "/3", Body::Empty);
+        // It would wait for four seconds and then take four.
+        hurried.exchange.set_time_left(Duration::from_secs(7));
+        let hurried = ask(&route, hurried);
+        settle().await;
+        assert_eq!(hurried.is_finished(), refused);
+        busy.abort();
+    }
+}
+
+#[tokio::test]
+async fn when_requests_wait_those_of_a_route_with_a_higher_priority_come_first() {
+    let folder = Folder::new();
+    let (listener, address) = folder.listen("w");
+    let pool = format!("speak = \"fastcgi\"\nconnect = [{address:?}]\nmax_connections = 1");
+    let (pool, usual) = back(&folder, &pool, "");
+    let urgent = another(&folder, &pool, "priority = 9");
+    let busy = get(&usual, "/0");
+    let mut peer = Peer::accept(&listener).await;
+    peer.request().await;
+    // Each answer is read by a task of its own, so that the worker is free for the next.
+    let read = |asking: JoinHandle<Result<Response, Failure>>| {
+        tokio::spawn(async { text(asking.await.unwrap().unwrap()).await.unwrap() })
+    };
+    let mut asking = vec![read(get(&usual, "/3")), read(get(&usual, "/4"))];
+    settle().await;
+    asking.extend([read(get(&urgent, "/1")), read(get(&urgent, "/2"))]);
+    settle().await;
+    finish(&mut peer).await;
+    drop(busy.await.unwrap().unwrap());
+    for number in 1..=4 {
+        let params = peer.serve("").await;
+        assert_eq!(params.get(b"PATH_INFO"), Some(format!("/{number}").as_bytes()));
+        let waited: u64 =
+            std::str::from_utf8(params.get(b"QUEUE_WAIT_US").unwrap()).unwrap().parse().unwrap();
+        assert!(waited > 0, "the program is told");
+    }
+    for asking in asking {
+        assert_eq!(asking.await.unwrap(), "");
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
-use super::pool::{Pool, PoolRoute};
+use super::pool::Pool;
+use super::pool_route::PoolRoute;
 use super::rig::request;
 use crate::config::{self, RouteBack};
 use crate::exchange::{Application, Body, Failure, Request, Response};
@@ -59,6 +60,18 @@ pub(crate) fn back(folder: &Folder, pool: &str, route: &str) -> (Arc<Pool>, Arc<
     let RouteBack::Pool(back) = &config.routes[0].back else { panic!("a route to a pool") };
     let route = Arc::new(pool.route(&config.routes[0], back));
     (pool, route)
+}
+
+/// A second route to the pool of [`back`].
+pub(crate) fn another(folder: &Folder, pool: &Arc<Pool>, route: &str) -> Arc<PoolRoute> {
+    let text = format!(
+        "[pool.p]\nspeak = \"scgi\"\nconnect = [\"unix:/\"]\n[[route]]\npath = \"/\"\npool = \"p\"\n{route}\n"
+    );
+    let (config, _) = config::parse(&folder.path().join("gatebridge.toml"), &text)
+        .map_err(|report| report.to_string())
+        .unwrap();
+    let RouteBack::Pool(back) = &config.routes[0].back else { panic!("a route to a pool") };
+    Arc::new(pool.route(&config.routes[0], back))
 }
 
 /// A back that connects to these addresses.

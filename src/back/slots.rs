@@ -37,6 +37,8 @@ pub(crate) struct Slots {
 /// One place, held until it is dropped: by a process until it is gone, whoever waits for its answer.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    /// How long it was waited for.
+    pub(crate) waited: Duration,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -64,7 +66,7 @@ impl Slots {
     pub(crate) async fn take(&self, exchange: &Exchange) -> Result<Slot, Failure> {
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             exchange.note(|record| record.queue_wait = Some(Duration::ZERO));
-            return Ok(Slot { _permit: permit });
+            return Ok(Slot { waited: Duration::ZERO, _permit: permit });
         }
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue.length {
             drop(Waiting(&self.waiting));
@@ -73,9 +75,10 @@ impl Slots {
         let _waiting = Waiting(&self.waiting);
         let since = Instant::now();
         let permit = tokio::time::timeout(self.queue.timeout, Arc::clone(&self.free).acquire_owned()).await;
-        exchange.note(|record| record.queue_wait = Some(since.elapsed()));
+        let waited = since.elapsed();
+        exchange.note(|record| record.queue_wait = Some(waited));
         match permit {
-            Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
+            Ok(Ok(permit)) => Ok(Slot { waited, _permit: permit }),
             Ok(Err(_)) => Err(Failure::internal("the process slots were closed")),
             Err(_) => Err(self.waited()),
         }

@@ -91,6 +91,8 @@ pub const POOL_MAX_CONNECTIONS: u64 = 8;
 pub const POOL_QUEUE: u64 = 1024;
 /// A person gives up after about ten seconds.
 pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+/// An honest 503 at once is worth more than the same one after ten seconds.
+pub const PREDICT_WAIT: bool = true;
 /// A local socket answers at once, another machine within a lost packet or two.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// As long as clients keep theirs.
@@ -127,6 +129,8 @@ pub const NPH: &str = "by-name";
 pub const PROGRAM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Enough for a traceback of every language; a script that writes for ever must not fill the log.
 pub const STDERR_LINES: u64 = 100;
+/// In the middle: a route can be set above the others, or below.
+pub const PRIORITY: u64 = 5;
 /// What a browser gets for a folder.
 pub const FILES_INDEX: &str = "index.html";
 /// What an `index` that ends in it means.

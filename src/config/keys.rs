@@ -304,6 +304,7 @@ const POOL: &[Key] = &[
     only(Only::Connect, "max_connections", count(1, 100_000), Preset::Count(d::POOL_MAX_CONNECTIONS)),
     key("queue", count(0, 1_000_000), Preset::Count(d::POOL_QUEUE)),
     key("queue_timeout", TIME, Preset::Duration(d::QUEUE_TIMEOUT)),
+    key("predict_wait", Kind::Flag, Preset::Flag(d::PREDICT_WAIT)),
     key("connect_timeout", TIME, Preset::Duration(d::CONNECT_TIMEOUT)),
     key("keep_alive", Kind::Flag, Preset::Words("`true` for FastCGI, `false` for SCGI")),
     key("idle_timeout", TIME, Preset::Duration(d::POOL_IDLE_TIMEOUT)),
@@ -354,6 +355,7 @@ const ROUTE: &[Key] = &[
     only(Only::Cgi, "cgi_path", Kind::Text, Preset::Text(d::PROGRAM_PATH)),
     only(Only::Cgi, "pass_env", Kind::List, Preset::Empty),
     only(Only::Cgi, "stderr_lines", count(0, 1_000_000), Preset::Count(d::STDERR_LINES)),
+    only(Only::ToPool, "priority", count(0, 9), Preset::Count(d::PRIORITY)),
     only(Only::ToPool, "root", Kind::Path, Preset::Words("none")),
     only(Only::ToPool, "split", Kind::Text, Preset::Words("`\".php\"` when `index` ends in it, else none")),
     only(

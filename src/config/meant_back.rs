@@ -94,6 +94,8 @@ pub struct PoolBack {
     /// PATH_INFO starts after the first component that ends so, compared as ASCII bytes: `.php`. `None` means that
     /// SCRIPT_NAME is the route's path and everything below is PATH_INFO.
     pub split: Option<String>,
+    /// Its requests come before those of routes with a lower one when both wait; 0 to 9.
+    pub priority: u8,
 }
 
 /// A folder of files.
@@ -144,6 +146,8 @@ pub struct Pool {
     pub kind: PoolKind,
     /// Requests that wait for a worker; 503 when it is full or the wait is over.
     pub queue: Queue,
+    /// Whether a request that would wait for too long, as far as can be told, is refused at once.
+    pub predict_wait: bool,
     /// The longest wait for a connection to be made; 502 after that when no other worker can take the request.
     pub connect_timeout: Duration,
     /// Whether connections are kept and used again. Never for SCGI, which ends a request by closing.

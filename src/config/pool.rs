@@ -44,10 +44,20 @@ pub(super) fn pool(name: &str, section: &Section<'_, '_>, base: &Base<'_>) -> Op
     // Every value is read before anything is given up, so that no mistake stays untold.
     let keep_alive = keep_alive(section, speak.unwrap_or(PoolProtocol::FastCgi));
     let queue = queue(section);
+    let predict_wait = section.flag("predict_wait");
     let connect_timeout = section.duration("connect_timeout");
     let idle_timeout = section.duration("idle_timeout");
     let name = name.to_owned();
-    Some(Pool { name, speak: speak?, kind: kind?, queue, connect_timeout, keep_alive, idle_timeout })
+    Some(Pool {
+        name,
+        speak: speak?,
+        kind: kind?,
+        queue,
+        predict_wait,
+        connect_timeout,
+        keep_alive,
+        idle_timeout,
+    })
 }
 
 /// Reads `queue` and `queue_timeout`, of a pool or a route.

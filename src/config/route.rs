@@ -250,7 +250,8 @@ fn pool(section: &Section<'_, '_>, base: &Base<'_>, pools: &Pools<'_>, target: &
     let split = section.text("split").and_then(|written| split(section, &written));
     let php = index.as_ref().is_some_and(|index| index.ends_with(defaults::SPLIT_PHP));
     let split = split.or_else(|| php.then(|| defaults::SPLIT_PHP.to_owned()));
-    known.then(|| PoolBack { pool: target.text.clone(), root, index, split })
+    let priority = u8::try_from(section.count("priority")).unwrap_or_default();
+    known.then(|| PoolBack { pool: target.text.clone(), root, index, split, priority })
 }
 
 fn is_local(pool: &Pool) -> bool {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -114,6 +114,7 @@ pub struct Exchange {
     started: Instant,
     record: Mutex<Option<Record>>,
     is_overdue: AtomicBool,
+    deadline: OnceLock<Instant>,
     /// The front has something to do here: at first to leave its waker, later to take what was sent.
     interim_news: AtomicBool,
     interim: Mutex<InterimQueue>,
@@ -137,6 +138,7 @@ impl Exchange {
             started: Instant::now(),
             record: Mutex::new(Some(record)),
             is_overdue: AtomicBool::new(false),
+            deadline: OnceLock::new(),
             interim_news: AtomicBool::new(true),
             interim: Mutex::default(),
             sink,
@@ -172,6 +174,17 @@ impl Exchange {
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         self.is_overdue.load(Ordering::Acquire)
+    }
+
+    /// Notes that all must be over in so long from now; the first who says so is right.
+    pub fn set_time_left(&self, left: Duration) {
+        let _ = Instant::now().checked_add(left).map(|deadline| self.deadline.set(deadline));
+    }
+
+    /// How much time is left for all that is still to be done; `None` when nobody set a limit.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.deadline.get().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Sends a 1xx response on its way up; the front passes it on as soon as it can, if the client's protocol has any.

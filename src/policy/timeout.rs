@@ -29,6 +29,7 @@ impl<A: Application> Application for Timeout<A> {
             let mut deadline = Deadline::unset();
             deadline.set(Some(self.limit));
             let exchange = Arc::clone(&request.exchange);
+            exchange.set_time_left(self.limit);
             let mut response = tokio::select! {
                 biased;
                 response = self.inner.call(request) => response?,
