@@ -13,7 +13,7 @@ use common::{
     Back, Backs, Client, EVERY_BACK, Ended, Folder, Gateway, Record, Setup, eventually, fixture, noise,
     process, program,
 };
-use rustix::process::{Pid, Resource, Rlimit, getuid, prlimit};
+use rustix::process::getuid;
 
 /// The scripts that misbehave, with more lines in the route and before it.
 fn scripts(route: &str, before: &str) -> (Folder, Gateway) {
@@ -231,25 +231,7 @@ fn lesson_21_a_script_that_is_being_written_is_tried_again_and_500_only_if_it_st
     assert_told(&gateway, client.receive(), 502, &["before its head was complete"]);
 }
 
-// ---- "no process slot, EAGAIN, ENOMEM" of the last row of 503: with Retry-After
-
-#[test]
-fn lesson_22_no_descriptor_left_is_503_with_retry_after_and_passes() {
-    let (_folder, gateway) = scripts("", "");
-    let id = Pid::from_raw(gateway.id().cast_signed());
-    let before = prlimit(id, Resource::Nofile, Rlimit { current: None, maximum: None });
-    let before = before.unwrap_or(Rlimit { current: Some(1024), maximum: Some(1024) });
-    // Room for the connection, and not for the pipes of a script.
-    let few = Some(process::descriptors(gateway.id()) as u64 + 2);
-    prlimit(id, Resource::Nofile, Rlimit { current: few, ..before }).unwrap();
-    assert_busy(
-        &gateway,
-        gateway.get("/never-reads"),
-        &["no file descriptor is left in the gateway (os error 24)", "raise ulimit -n"],
-    );
-    prlimit(id, Resource::Nofile, before).unwrap();
-    gateway.get("/never-reads").expect(200);
-}
+// ---- "no process slot, EAGAIN, ENOMEM" of the last row of 503: with Retry-After; EMFILE is in `no_descriptors.rs`
 
 /// A command that runs as a user who has no other process, where we are root, for whom no limit of processes holds.
 fn as_somebody() -> Command {

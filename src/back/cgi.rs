@@ -24,8 +24,9 @@ use gatebridge_cgi::{Environ, Environment, Listing, ScriptLimits};
 use crate::config::{self, CgiBack, Nph, Route};
 use crate::exchange::{Answer, Application, Body, Failure, FailureKind, FileRange, Request, Response};
 use crate::process::{Child, FailureClass, Launch, SpawnFailure, Spawner, Stdin};
-use crate::route::{LookupFailure, RootError, Script, ScriptRoot};
+use crate::route::{RootError, Script, ScriptRoot};
 
+use super::lookup::not_there;
 use super::patience::Patience;
 use super::pipes::{self, Keep, Pipes};
 use super::queue::queue_wait;
@@ -94,7 +95,7 @@ impl Cgi {
     ///
     /// There is no such script, or it may not be run.
     pub fn prepare(&self, environ: &mut Environ) -> Result<Script, Failure> {
-        let script = self.root.lookup(&environ.path_info).map_err(not_found)?;
+        let script = self.root.lookup(&environ.path_info).map_err(|failure| not_there(&failure))?;
         let mut name = environ.script_name.to_vec();
         name.extend_from_slice(&script.script_name);
         // RFC 3875 4.1.13 and 4.1.5: SCRIPT_NAME leads to the script, PATH_INFO is what the client put behind it.
@@ -262,19 +263,6 @@ fn reopen(range: &FileRange) -> Option<OwnedFd> {
     let is_whole = range.offset == 0 && range.file.metadata().ok()?.len() == range.length;
     let path = format!("/proc/self/fd/{}", range.file.as_raw_fd());
     is_whole.then(|| File::open(path).ok()).flatten().map(OwnedFd::from)
-}
-
-fn not_found(failure: LookupFailure) -> Failure {
-    let kind = match &failure {
-        LookupFailure::NotFound { .. } => FailureKind::NotFound,
-        LookupFailure::Forbidden { .. } => FailureKind::Forbidden,
-        LookupFailure::BadPath(_) => FailureKind::BadRequest,
-        LookupFailure::Broken { .. } if failure.status() == 503 => {
-            FailureKind::Overloaded { retry_after: RETRY_AFTER }
-        }
-        LookupFailure::Broken { .. } => FailureKind::Internal,
-    };
-    Failure::new(kind, failure.to_string())
 }
 
 fn not_started(failure: SpawnFailure) -> Failure {

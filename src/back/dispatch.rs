@@ -28,7 +28,7 @@ use super::turns::{Asked, Turns, Waiting, Wish};
 use crate::config::{ConnectAddress, Pool, PoolKind, PoolProtocol, Queue};
 use crate::exchange::Failure;
 use crate::exchange::FailureKind::Unreachable;
-use crate::io::is_shortage;
+use crate::io::{in_words, is_shortage};
 use crate::process::{Demand, Outage, Roster, WorkerHandle, WorkerId, scale};
 
 /// What Retry-After says when the queue is full or the wait was over: the load of a moment ago may be gone in a second,
@@ -186,7 +186,8 @@ impl Dispatch {
             match open(address, self.connect_timeout).await {
                 Ok(stream) => return Ok((Connection::new(stream, Arc::default(), false, lease), waited)),
                 Err(error) if is_shortage(&error) => {
-                    let detail = format!("no connection to {address} (pool {:?}): {error}", self.pool);
+                    let detail =
+                        format!("no connection to {address} (pool {:?}): {}", self.pool, in_words(&error));
                     return Err(Failure::overloaded(RETRY_AFTER, detail));
                 }
                 Err(error) => {

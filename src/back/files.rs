@@ -8,7 +8,9 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
 use crate::exchange::{Answer, Application, Body, Failure, FailureKind, FileRange, Request, Response};
-use crate::route::{FileRoot, Found, LookupFailure, OpenedFile};
+use crate::route::{FileRoot, Found, OpenedFile};
+
+use super::lookup::not_there;
 
 /// A folder of files.
 pub struct Files {
@@ -28,7 +30,7 @@ impl Files {
         if !matches!(environ.method, Method::GET | Method::HEAD) {
             return Err(Failure::new(FailureKind::MethodNotAllowed, "GET, HEAD"));
         }
-        match self.root.lookup(&environ.path_info, &self.index).map_err(|failure| refused(&failure))? {
+        match self.root.lookup(&environ.path_info, &self.index).map_err(|failure| not_there(&failure))? {
             Found::FolderWithoutSlash => Ok(with_slash(&environ.request_uri)),
             Found::File(found) => Ok(file(*found, &environ.headers)),
         }
@@ -41,19 +43,6 @@ impl Application for Files {
         request.exchange.note(|record| record.back = Some("files".into()));
         Box::pin(std::future::ready(response))
     }
-}
-
-fn refused(failure: &LookupFailure) -> Failure {
-    let kind = match failure {
-        LookupFailure::NotFound { .. } => FailureKind::NotFound,
-        LookupFailure::Forbidden { .. } => FailureKind::Forbidden,
-        LookupFailure::BadPath(_) => FailureKind::BadRequest,
-        LookupFailure::Broken { .. } if failure.status() == 503 => {
-            FailureKind::Overloaded { retry_after: Duration::from_secs(1) }
-        }
-        LookupFailure::Broken { .. } => FailureKind::Internal,
-    };
-    Failure::new(kind, failure.to_string())
 }
 
 /// The folder's own address, so that relative links of its index are right. The request's target is kept as it was

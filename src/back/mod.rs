@@ -11,6 +11,7 @@
 //! | `users` | who still asks a pool |
 //! | [`Files`] | a folder of files |
 //! | [`Index`] | the page that tells what can be called |
+//! | `lookup` | what is answered where no script or file is found |
 //! | `slots` | how many processes or threads at once, and the queue before them |
 //! | `threads` | the threads of programs inside this process |
 //! | `junction` | where such a thread and the task that answers meet |
@@ -52,6 +53,7 @@ mod index;
 mod inward;
 mod junction;
 mod line;
+mod lookup;
 mod outgoing;
 mod patience;
 mod pipes;

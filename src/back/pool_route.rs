@@ -3,13 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use gatebridge_cgi::{Environ, Listing, ScriptLimits};
 
 use super::connect::{Connection, DEPARTURE_PAUSE};
 use super::fastcgi::FastCgi;
+use super::lookup::not_there;
 use super::patience::Patience;
 use super::places::Place;
 use super::pool::Pool;
@@ -22,10 +22,7 @@ use super::users::User;
 use crate::config::{self, PoolProtocol};
 use crate::exchange::{Answer, Application, Failure, FailureKind, Request, Response};
 use crate::process::roster::Ended;
-use crate::route::{LookupFailure, below, check_script, split};
-
-/// What Retry-After says when the machine is short of something.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+use crate::route::{below, check_script, split};
 
 /// The back of one route: asks the workers of a pool.
 #[derive(Debug)]
@@ -211,15 +208,4 @@ fn no_script(path: &[u8], suffix: &str, index: Option<&str>) -> Failure {
         None => format!("{path} names no script: no component ends in {suffix}"),
     };
     Failure::new(FailureKind::NotFound, detail)
-}
-
-fn not_there(failure: &LookupFailure) -> Failure {
-    let kind = match failure.status() {
-        400 => FailureKind::BadRequest,
-        403 => FailureKind::Forbidden,
-        404 => FailureKind::NotFound,
-        503 => FailureKind::Overloaded { retry_after: RETRY_AFTER },
-        _ => FailureKind::Internal,
-    };
-    Failure::new(kind, failure.to_string())
 }

@@ -7,12 +7,11 @@ use std::os::fd::RawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 
-use super::{Peer, Stream};
+use super::{Peer, Stream, in_words};
 
 /// How many connections may wait in the kernel until they are accepted. The kernel lowers it to `somaxconn`; a burst
 /// must not be refused while the gateway is only a moment behind.
@@ -36,7 +35,7 @@ pub enum Endpoint {
 
 /// A listening socket could not be had.
 #[derive(Debug, Error)]
-#[error("cannot listen on {endpoint}: {reason}{hint}")]
+#[error("cannot listen on {endpoint}: {}{hint}", in_words(.reason))]
 pub struct BindError {
     endpoint: String,
     reason: io::Error,
@@ -148,7 +147,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// What accept says; [`is_shortage`] tells whether waiting helps. A connection that was gone before it was
+    /// What accept says; [`is_shortage`](super::is_shortage) tells whether waiting helps. A connection that was gone before it was
     /// accepted is no error and not reported.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
         loop {
@@ -198,14 +197,6 @@ impl std::fmt::Display for Endpoint {
             Self::Inherited(descriptor) => write!(f, "fd:{descriptor}"),
         }
     }
-}
-
-/// Whether accept failed for want of something that will come back: descriptors, memory.
-#[must_use]
-pub fn is_shortage(error: &io::Error) -> bool {
-    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
-        .iter()
-        .any(|shortage| error.raw_os_error() == Some(shortage.raw_os_error()))
 }
 
 /// accept(2) reports errors of connections that died while they waited; these say nothing about the listener.

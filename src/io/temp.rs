@@ -71,7 +71,7 @@ pub enum TempError {
         wanted_bytes: u64,
     },
     /// The file system refused.
-    #[error("a temporary file in {}: {source}", .folder.display())]
+    #[error("a temporary file in {}: {}", .folder.display(), super::in_words(.source))]
     Io {
         /// Where.
         folder: PathBuf,
@@ -81,16 +81,21 @@ pub enum TempError {
 }
 
 impl TempError {
-    /// Whether it may work later without anybody's doing: there was no room, on the disk or in a table of the kernel.
+    /// Whether there was no room for the bytes, on the disk or in what may be used of it.
     #[must_use]
-    pub fn is_shortage(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         match self {
             Self::Full { .. } => true,
             Self::Io { source, .. } => {
-                super::is_shortage(source)
-                    || matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
         }
+    }
+
+    /// Whether it may work later without anybody's doing: there was no room, on the disk or in a table of the kernel.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        self.is_full() || matches!(self, Self::Io { source, .. } if super::is_shortage(source))
     }
 }
 

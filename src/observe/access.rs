@@ -16,6 +16,7 @@ use tracing::{error, warn};
 
 use super::line;
 use crate::exchange::{Record, RecordSink};
+use crate::io::in_words;
 
 /// So many records may wait for the writer; beyond, records are lost and counted rather than requests slowed. At
 /// 30,000 requests a second this is a third of a second of a stuck disk.
@@ -184,7 +185,8 @@ fn open(destination: &Destination) -> io::Result<Box<dyn Write + Send>> {
                     }
                     _ => "",
                 };
-                let text = format!("cannot open the access log {}: {error}{hint}", path.display());
+                let text =
+                    format!("cannot open the access log {}: {}{hint}", path.display(), in_words(&error));
                 io::Error::new(error.kind(), text)
             })?;
             Ok(Box::new(file))

@@ -129,11 +129,14 @@ impl Store {
 }
 
 fn no_room(error: TempError) -> Failure {
-    let (is_shortage, detail) = (error.is_shortage(), format!("spooling a request body: {error}"));
-    if is_shortage {
-        return Failure::overloaded(RETRY_AFTER, format!("{detail}; see `temp_dir` and `max_spool_total`"));
+    let detail = format!("spooling a request body: {error}");
+    if error.is_full() {
+        Failure::overloaded(RETRY_AFTER, format!("{detail}; see `temp_dir` and `max_spool_total`"))
+    } else if error.is_shortage() {
+        Failure::overloaded(RETRY_AFTER, detail)
+    } else {
+        Failure::new(FailureKind::Internal, detail)
     }
-    Failure::new(FailureKind::Internal, detail)
 }
 
 #[cfg(test)]

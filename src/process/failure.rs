@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::io::Shortage;
+
 /// The longest argument or `NAME=value` that the kernel takes, in bytes without the closing NUL (MAX_ARG_STRLEN is 32
 /// pages of 4 KiB with it).
 pub const MAX_STRING_BYTES: usize = 32 * 4096 - 1;
@@ -58,6 +60,10 @@ fn number(kind: &FailureKind, errno: Option<i32>) -> String {
         (FailureKind::Other { .. }, _) | (_, None) => String::new(),
         (_, Some(errno)) => format!(" (os error {errno})"),
     }
+}
+
+const fn no_descriptors(system_wide: bool) -> Shortage {
+    if system_wide { Shortage::SystemDescriptors } else { Shortage::Descriptors }
 }
 
 /// The reasons.
@@ -161,7 +167,7 @@ pub enum FailureKind {
     #[error("there is not enough memory")]
     NoMemory,
     /// EMFILE or ENFILE.
-    #[error("no file descriptor is left {}", if *.system_wide { "in the whole system" } else { "in the gateway" })]
+    #[error("{}", no_descriptors(*.system_wide))]
     TooManyFiles {
         /// The machine's limit and not the process's.
         system_wide: bool,
@@ -206,8 +212,7 @@ impl FailureKind {
                 "raise ulimit -u or the cgroup's pids.max, or lower the process limit".to_owned()
             }
             Self::NoMemory => "lower the process limit".to_owned(),
-            Self::TooManyFiles { system_wide: true } => "raise fs.file-max".to_owned(),
-            Self::TooManyFiles { system_wide: false } => "raise ulimit -n".to_owned(),
+            Self::TooManyFiles { system_wide } => no_descriptors(*system_wide).hint().to_owned(),
             Self::SpawnerGone => "nothing to be done".to_owned(),
             Self::Other { .. } => "see the system's message".to_owned(),
         }

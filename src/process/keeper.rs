@@ -2,6 +2,7 @@
 //! must not know what is to be done about the pool; it obeys one order, to end its worker.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::launch::{Launch, Stdin};
 use super::reap::Exit;
 use super::socket::WorkerSocket;
 use super::spawn::Spawner;
+use crate::io::in_words;
 
 /// The first pause between two looks whether a new worker has taken its connection: a compiled program does so within
 /// it. The pause doubles each time.
@@ -75,7 +77,10 @@ impl Keeper {
     }
 
     async fn start(&self, spawner: &Spawner, mut launch: Launch) -> Result<Child, String> {
-        let socket = self.socket.share().map_err(|error| format!("no descriptor for its socket: {error}"))?;
+        let socket = self
+            .socket
+            .share()
+            .map_err(|error| format!("its socket cannot be given to it: {}", in_words(&error)))?;
         launch.stdin = Stdin::ListenSocket(socket);
         let child =
             spawner.spawn(launch).await.map_err(|failure: SpawnFailure| format!("not started: {failure}"))?;
@@ -133,7 +138,7 @@ async fn end(child: Child, grace: Duration, outputs: &mut Outputs) -> io::Result
 async fn prove(socket: &WorkerSocket) -> io::Result<Option<UnixStream>> {
     let first = match socket.has_waiting_connection()? {
         true => None,
-        false => Some(UnixStream::connect(socket.path()).await?),
+        false => Some(connect(socket.path()).await),
     };
     let mut pause = PROOF_PAUSE_MIN;
     while socket.has_waiting_connection()? {
@@ -141,6 +146,17 @@ async fn prove(socket: &WorkerSocket) -> io::Result<Option<UnixStream>> {
         pause = (pause * 2).min(PROOF_PAUSE_MAX);
     }
     Ok(first)
+}
+
+/// Connects, again and again if need be: the socket listens, so what is missing is something that comes back, such as a
+/// descriptor. Nobody waits for it longer than the start time-out.
+async fn connect(path: &Path) -> UnixStream {
+    loop {
+        match UnixStream::connect(path).await {
+            Ok(stream) => return stream,
+            Err(_) => sleep(PROOF_PAUSE_MAX).await,
+        }
+    }
 }
 
 /// What a worker writes to stdout and stderr.
@@ -213,5 +229,30 @@ impl Output {
             }
         }
         self.journal.finish(log);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::super::socket::SocketFolder;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_cannot_be_made_now_is_made_as_soon_as_it_can() {
+        let folder = SocketFolder::create(&std::env::temp_dir()).unwrap();
+        let socket = folder.listen("w").unwrap();
+        let aside = folder.path().join("aside");
+        std::fs::rename(socket.path(), &aside).unwrap();
+        let mut proof = Box::pin(prove(&socket));
+        assert!(timeout(Duration::from_secs(60), &mut proof).await.is_err());
+        std::fs::rename(&aside, socket.path()).unwrap();
+        let worker = std::os::unix::net::UnixListener::from(socket.share().unwrap());
+        worker.set_nonblocking(true).unwrap();
+        let worker = tokio::net::UnixListener::from_std(worker).unwrap();
+        let (proved, taken) = tokio::join!(proof, worker.accept());
+        assert!(proved.unwrap().is_some());
+        taken.unwrap();
     }
 }

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::io::in_words;
+
 /// The longest path of a unix socket, without the zero byte at its end: `sun_path` has 108 bytes.
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 
@@ -37,8 +39,8 @@ impl SocketFolder {
                 Ok(()) => return Ok(Self(path)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempts > 0 => attempts -= 1,
                 Err(error) => {
-                    let text =
-                        format!("cannot make the folder {} for workers' sockets: {error}", path.display());
+                    let (path, error_text) = (path.display(), in_words(&error));
+                    let text = format!("cannot make the folder {path} for workers' sockets: {error_text}");
                     return Err(io::Error::new(error.kind(), text));
                 }
             }
@@ -60,7 +62,8 @@ impl SocketFolder {
     pub fn rename(&self, socket: &mut WorkerSocket, name: &str) -> io::Result<()> {
         let path = self.path_of(name)?;
         std::fs::rename(socket.path(), &path).map_err(|error| {
-            let text = format!("cannot rename {} to {}: {error}", socket.path().display(), path.display());
+            let (old, new, error_text) = (socket.path().display(), path.display(), in_words(&error));
+            let text = format!("cannot rename {old} to {new}: {error_text}");
             io::Error::new(error.kind(), text)
         })?;
         socket.path.0 = path;
@@ -75,7 +78,8 @@ impl SocketFolder {
     pub fn listen(&self, name: &str) -> io::Result<WorkerSocket> {
         let path = self.path_of(name)?;
         let listener = UnixListener::bind(&path).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen at {}: {error}", path.display()))
+            let text = format!("cannot listen at {}: {}", path.display(), in_words(&error));
+            io::Error::new(error.kind(), text)
         })?;
         Ok(WorkerSocket { path: SocketPath(path), listener: listener.into() })
     }

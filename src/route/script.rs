@@ -21,6 +21,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::path::PathError;
+use crate::io::{in_words, is_shortage};
 
 /// Ends of names that editors and package managers leave beside a file: an old version of a script is no script.
 const BACKUP_SUFFIXES: &[&str] = &[
@@ -63,7 +64,7 @@ enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
     /// No such file or folder, or not to be reached.
-    #[error("cannot open {}: {source}", .path.display())]
+    #[error("cannot open {}: {}", .path.display(), in_words(.source))]
     Open {
         /// The root.
         path: PathBuf,
@@ -124,7 +125,7 @@ pub enum LookupFailure {
     #[error(transparent)]
     BadPath(#[from] PathError),
     /// The machine failed, and nothing is known about the script.
-    #[error("cannot look for {}: {source}", .path.display())]
+    #[error("cannot look for {}: {}", .path.display(), in_words(.source))]
     Broken {
         /// What was looked at.
         path: PathBuf,
@@ -141,8 +142,10 @@ impl LookupFailure {
             Self::NotFound { .. } => 404,
             Self::Forbidden { .. } => 403,
             Self::BadPath(_) => 400,
+            // EAGAIN: the folder changes faster than it can be looked through.
             Self::Broken { source, .. } => match Errno::from_io_error(source) {
-                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => 503,
+                Some(Errno::AGAIN) => 503,
+                _ if is_shortage(source) => 503,
                 _ => 500,
             },
         }

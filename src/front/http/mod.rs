@@ -30,7 +30,7 @@ use tracing::{debug, warn};
 
 use crate::config::HttpLimits;
 use crate::exchange::{Application, RecordSink};
-use crate::io::{Deadline, DrainWatch, Listener, Peer, Phase, Stream, is_shortage};
+use crate::io::{Deadline, DrainWatch, Listener, Peer, Phase, Stream, in_words};
 
 use census::{Admission, Census};
 use connection::Connection;
@@ -116,9 +116,9 @@ impl HttpFront {
                     if warned.is_none_or(|at| at.elapsed() > SHORTAGE_WARNING_PAUSE) {
                         warned = Some(Instant::now());
                         warn!(
-                            listener = self.listener.local_name(), %error,
-                            "cannot accept connections; new ones wait until this passes{}",
-                            if is_shortage(&error) { ": raise the limit of open files (ulimit -n)" } else { "" }
+                            listener = self.listener.local_name(),
+                            error = in_words(&error),
+                            "cannot accept connections; new ones wait until this passes"
                         );
                     }
                     let mut pause = Deadline::unset();
