@@ -26,6 +26,8 @@ pub struct ResponseBody {
     noted: Noted,
     /// Ready when the gateway waits no longer.
     cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// What broke, held back until what came before it can have been written.
+    failed: Option<Failure>,
     is_over: bool,
 }
 
@@ -71,12 +73,13 @@ pub(super) fn response(
         headers.remove(CONTENT_LENGTH);
     }
     let body = if is_bodiless {
-        let over = ResponseBody { body: Body::Empty, left: Some(0), noted, cut: None, is_over: false };
+        let over =
+            ResponseBody { body: Body::Empty, left: Some(0), noted, cut: None, failed: None, is_over: false };
         see_out(body);
         over
     } else {
         let left = announced(&headers).or_else(|| body.length());
-        ResponseBody { body, left, noted, cut: drain.map(cut), is_over: false }
+        ResponseBody { body, left, noted, cut: drain.map(cut), failed: None, is_over: false }
     };
     let mut response = http::Response::new(body);
     *response.status_mut() = status;
@@ -104,6 +107,12 @@ fn see_out(body: Body) {
 }
 
 impl ResponseBody {
+    fn end(&mut self, ending: Ending) {
+        self.noted.ending = ending;
+        self.is_over = true;
+        self.body = Body::Empty;
+    }
+
     /// The next piece, no more than was announced.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         if let Some(cut) = &mut self.cut
@@ -112,22 +121,26 @@ impl ResponseBody {
             let detail = "the gateway ends, and does not wait any longer";
             return Poll::Ready(Some(Err(Failure::new(FailureKind::BrokenOff, detail))));
         }
-        let mut piece = match ready!(self.body.poll_chunk(cx)) {
-            Some(Ok(piece)) => piece,
-            None if self.left.is_none_or(|left| left == 0) => return Poll::Ready(None),
-            None => {
-                // Lesson 11: less than announced must not look like all.
-                let detail = format!("the response ended {} bytes early", self.left.unwrap_or(0));
-                return Poll::Ready(Some(Err(Failure::new(FailureKind::BrokenOff, detail))));
+        loop {
+            let mut piece = match ready!(self.body.poll_chunk(cx)) {
+                Some(Ok(piece)) => piece,
+                None if self.left.is_none_or(|left| left == 0) => return Poll::Ready(None),
+                None => {
+                    // Lesson 11: less than announced must not look like all.
+                    let detail = format!("the response ended {} bytes early", self.left.unwrap_or(0));
+                    return Poll::Ready(Some(Err(Failure::new(FailureKind::BrokenOff, detail))));
+                }
+                failed => return Poll::Ready(failed),
+            };
+            if let Some(left) = &mut self.left {
+                piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= piece.len() as u64;
             }
-            failed => return Poll::Ready(failed),
-        };
-        if let Some(left) = &mut self.left {
-            piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-            *left -= piece.len() as u64;
+            // What comes beyond is thrown away; only the end is still of interest.
+            if !piece.is_empty() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
         }
-        // What comes beyond is thrown away here; the next poll finds the end.
-        if piece.is_empty() { self.poll_piece(cx) } else { Poll::Ready(Some(Ok(piece))) }
     }
 }
 
@@ -142,21 +155,29 @@ impl http_body::Body for ResponseBody {
         if self.is_over {
             return Poll::Ready(None);
         }
-        let polled = ready!(self.poll_piece(cx));
-        match &polled {
-            Some(Ok(piece)) => self.noted.sent += piece.len() as u64,
+        if let Some(failure) = self.failed.take() {
+            self.end(Ending::BrokenOff);
+            return Poll::Ready(Some(Err(failure)));
+        }
+        match ready!(self.poll_piece(cx)) {
+            Some(Ok(piece)) => {
+                self.noted.sent += piece.len() as u64;
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             Some(Err(failure)) => {
-                self.noted.ending = Ending::BrokenOff;
                 let id = self.noted.exchange.id();
                 warn!(id = %id.escape_ascii(), "the response is cut short: {failure}");
+                // A server that is told at once forgets what it did not write yet, and a client that sees nothing at all may
+                // take it for a fault of the line and ask again.
+                self.failed = Some(failure);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
-            None => self.noted.ending = Ending::Complete,
+            None => {
+                self.end(Ending::Complete);
+                Poll::Ready(None)
+            }
         }
-        self.is_over = !matches!(polled, Some(Ok(_)));
-        if self.is_over {
-            self.body = Body::Empty;
-        }
-        Poll::Ready(polled.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -170,7 +191,7 @@ impl http_body::Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if self.is_over || self.left != Some(0) {
+        if self.is_over || self.failed.is_some() || self.left != Some(0) {
             return;
         }
         // A server that has all the bytes it was told of does not ask for more.
