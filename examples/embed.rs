@@ -11,6 +11,12 @@
 //! `gatebridge_interface::serve` finds out that it was started as a script; so does this `main`, to know which of the two it
 //! is. What the gateway does beside the mounted program is written as in `gatebridge.toml`.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it says where it listens to whoever started it"
+)]
+
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;

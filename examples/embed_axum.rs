@@ -8,6 +8,12 @@
 //! curl http://127.0.0.1:8080/cgi-bin/router/you       # axum, then the gateway, then another router
 //! ```
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it says where it listens to whoever started it"
+)]
+
 use std::error::Error;
 use std::net::SocketAddr;
 
