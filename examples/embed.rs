@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use gatebridge::Gateway;
 use gatebridge::interface::{Environ, Input, Result, Settings, StartResponse, serve_with};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The program: tells which process it is in and what it was asked.
 fn program(environ: &Environ, input: &mut Input<'_>, start: StartResponse<'_>) -> Result {
@@ -56,6 +57,8 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run() -> std::result::Result<(), Box<dyn Error>> {
+    // The program decides when it is over; from here on, an interrupt is a wish.
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let here = std::env::current_exe()?;
     let files = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
@@ -69,8 +72,8 @@ async fn run() -> std::result::Result<(), Box<dyn Error>> {
         println!("http://{address}/");
     }
 
-    // The program decides when it is over. Whatever is being answered then is answered to its end.
-    tokio::signal::ctrl_c().await?;
+    interrupts.recv().await;
+    // Whatever is being answered now is answered to its end.
     gateway.stop().await;
     Ok(())
 }

@@ -22,9 +22,11 @@ use axum::extract::{ConnectInfo, OriginalUri, Path};
 use axum::routing::get;
 use gatebridge::{Arrival, Gateway};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let folder = arguments.next().unwrap_or_else(|| "cgi-bin".to_owned());
@@ -53,9 +55,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind(address).await?;
     println!("http://{}/", listener.local_addr()?);
-    let interrupted = async {
-        // Without signals there is no other end than the process's.
-        let _ = tokio::signal::ctrl_c().await;
+    let interrupted = async move {
+        interrupts.recv().await;
     };
     axum::serve(listener, application).with_graceful_shutdown(interrupted).await?;
 

@@ -338,9 +338,15 @@ impl Client {
 
     fn fill(&mut self) -> io::Result<()> {
         let mut piece = [0; 64 * 1024];
-        let result = match &mut self.stream {
-            Stream::Tcp(stream) => stream.read(&mut piece),
-            Stream::Unix(stream) => stream.read(&mut piece),
+        let result = loop {
+            let result = match &mut self.stream {
+                Stream::Tcp(stream) => stream.read(&mut piece),
+                Stream::Unix(stream) => stream.read(&mut piece),
+            };
+            // A read with a time limit is not resumed by itself when a child of this process ends meanwhile.
+            if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
+                break result;
+            }
         };
         match result {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -107,7 +107,8 @@ pub fn ends_within(id: u32, limit: Duration) -> bool {
     };
     let limit = Timespec::try_from(limit).unwrap();
     // A pidfd becomes readable when its process ends.
-    poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&limit)).unwrap() > 0
+    let mut ended = [PollFd::new(&descriptor, PollFlags::IN)];
+    rustix::io::retry_on_intr(|| poll(&mut ended, Some(&limit))).unwrap() > 0
 }
 
 /// Waits until a process has ended.
