@@ -368,11 +368,12 @@ mod tests {
 
     #[test]
     fn variables_of_an_authorizer_are_in_capitals() {
-        let mut outlet = ScriptOutlet::new(Kept::default(), facts(false));
+        let mut kept = Kept::default();
+        let mut outlet = ScriptOutlet::new(&mut kept, facts(false));
         let fields = [("Variable-Remote_User", "alice"), ("X-Variable-A", "b")];
         let _answered = StartResponse::new(&mut outlet).answer(200, fields, "").unwrap();
-        let output = String::from_utf8(outlet.carrier.0.concat()).unwrap();
-        assert_eq!(output, "Status: 200 OK\r\nVariable-REMOTE_USER: alice\r\nx-variable-a: b\r\n\r\n");
+        let output = String::from_utf8(kept.0.concat()).unwrap();
+        assert!(output.contains("\r\nVariable-REMOTE_USER: alice\r\nx-variable-a: b\r\n"), "{output}");
     }
 
     #[test]
