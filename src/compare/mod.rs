@@ -11,11 +11,13 @@
 //! | [`quantity`] | times, sizes and rates as people read them |
 //! | [`report`] | all of it as a table, JSON, CSV or a page |
 //! | [`load`] | the load generator |
+//! | [`run`] | the measuring itself: who is compared, in turns, round after round |
 
 pub mod findings;
 pub mod load;
 pub mod quantity;
 pub mod report;
+pub mod run;
 pub mod spread;
 pub mod verdict;
 pub mod words;
