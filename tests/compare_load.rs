@@ -1,6 +1,6 @@
 //! The load generator of `gatebridge compare`, held against servers that count for themselves and against wrk; must not
 //! depend on how fast this machine is.
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 

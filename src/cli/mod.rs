@@ -1,7 +1,10 @@
 //! The command line, one command a file. It knows the commands' names; what they do is theirs.
 
 mod check;
+mod compare;
+mod compare_gateway;
 mod explain;
+mod progress;
 mod serve;
 
 use std::process::ExitCode;
@@ -28,6 +31,11 @@ enum Command {
     Check(check::Check),
     /// Tell what a request for a URL would meet: route, script, PATH_INFO and environ.
     Explain(explain::Explain),
+    /// Measure what it costs to run a program as CGI, FastCGI and SCGI.
+    Compare(Box<compare::Compare>),
+    /// What `compare` starts.
+    #[command(hide = true)]
+    CompareGateway(compare_gateway::CompareGateway),
 }
 
 impl Cli {
@@ -38,6 +46,8 @@ impl Cli {
             Command::Serve(arguments) => serve::run(&arguments),
             Command::Check(arguments) => check::run(arguments),
             Command::Explain(arguments) => explain::run(&arguments),
+            Command::Compare(arguments) => compare::run(&arguments),
+            Command::CompareGateway(arguments) => compare_gateway::run(&arguments),
         }
     }
 }

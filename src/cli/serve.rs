@@ -62,6 +62,11 @@ fn serve(arguments: &Serve) -> anyhow::Result<()> {
 }
 
 impl Serve {
+    /// A configuration file as it is.
+    pub(super) fn of(file: PathBuf) -> Self {
+        Self { place: Some(file), listen: Vec::new() }
+    }
+
     /// The configuration, with `--listen` in place of its listeners.
     fn read(&self) -> anyhow::Result<Config> {
         let (mut config, warnings) =

@@ -51,3 +51,11 @@ pub use meant_back::{
     BodyMode, CgiBack, CgiKind, ConnectAddress, Connected, Environment, FilesBack, Nph, Pool, PoolBack,
     PoolKind, PoolProtocol, Queue, RouteBack, RouteLimits, Scale, Started,
 };
+
+/// Reads a duration as the configuration writes it: "500ms", "30s".
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub(crate) fn read_duration(text: &str) -> Result<std::time::Duration, String> {
+    units::duration(text).map_err(|error| format!("{}: {}", error.problem, error.hint))
+}

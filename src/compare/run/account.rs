@@ -119,6 +119,12 @@ impl Family {
     }
 }
 
+/// Whether a process waits for something; `None` when it has ended.
+pub(super) fn is_waiting(id: u32) -> Option<bool> {
+    let state = Stat::read(id)?.state;
+    (!matches!(state, 'Z' | 'X')).then_some(matches!(state, 'S' | 'D'))
+}
+
 /// The most memory that a process had resident at any time since it became the program that it is, in bytes; `None`
 /// when it has ended. (What `wait4` tells is no help: it counts what the process was before its exec, a copy of its
 /// parent.)
@@ -153,10 +159,14 @@ mod tests {
         assert!(family.descendants().contains(&child.id()));
         assert!(peak_memory_bytes(child.id()).unwrap() > 0);
         let id = child.id();
+        // It reads from a pipe that nobody writes to.
+        while is_waiting(id) != Some(true) {
+            std::thread::yield_now();
+        }
         drop(child.stdin.take());
         child.wait().unwrap();
         assert!(!family.descendants().contains(&id));
-        assert_eq!(peak_memory_bytes(id), None);
+        assert_eq!((peak_memory_bytes(id), is_waiting(id)), (None, None));
         assert!(Family::of(id).used().is_err());
     }
 

@@ -149,7 +149,7 @@ impl<'p> Contender<'p> {
             return;
         }
         let clients = self.plan.clients.iter().copied().max().unwrap_or(1);
-        let end = End::after(self.plan.warm_up);
+        let end = End { after: Some(self.plan.warm_up), requests: self.plan.requests };
         let warmed = self.load(clients, Pace::Closed, end, interrupted).map(drop);
         self.note(warmed);
         match self.starter.as_ref().map(Starter::peak_memory_bytes) {

@@ -4,9 +4,11 @@
 //! | file | is |
 //! |---|---|
 //! | [`plan`] | what is to be compared, how long and how often |
+//! | [`entry`] | entrants as people write them |
 //! | `stage` | a gateway of its own for one entrant |
 //! | `contender` | one entrant while it is measured |
 //! | `starts` | a program started by itself, timed until its first byte |
+//! | `guard` | sees to it that such a program ends |
 //! | `told` | the question as a program is told it |
 //! | `first` | the question asked once |
 //! | `account` | what processes have cost so far |
@@ -14,7 +16,9 @@
 
 mod account;
 mod contender;
+pub mod entry;
 mod first;
+mod guard;
 mod machine;
 pub mod plan;
 mod stage;

@@ -49,7 +49,7 @@ impl Stage {
         let config = folder.path().join("gatebridge.toml");
         std::fs::write(&config, configuration(plan, entrant, folder.path())?)?;
         let mut command = Command::new(&plan.gatebridge);
-        command.arg("compare-gateway").arg(&config);
+        command.arg("compare-gateway").arg(&config).args(["--parent", &std::process::id().to_string()]);
         // Its own group: an interruption from the terminal is for who measures, who then ends it in order.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn()?;

@@ -4,18 +4,18 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::fs::OFlags;
 
-use super::account::peak_memory_bytes;
+use super::account::{is_waiting, peak_memory_bytes};
+use super::guard::{Guard, Guarded};
 use super::plan::{Entrant, Plan, Way};
-use super::stage::{ends_within, script};
+use super::stage::script;
 use super::told;
 use crate::process::socket::{SocketFolder, WorkerSocket};
 
@@ -23,8 +23,9 @@ use crate::process::socket::{SocketFolder, WorkerSocket};
 /// that moment. The kernel adds about 50 us to it.
 const LOOK_AGAIN: Duration = Duration::from_micros(20);
 
-/// How long a worker that was told to end may take before it is killed.
-const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// A process that was found waiting so often without a break, about 2 ms, waits for the reader of its output. When it waits for
+/// something else, there is room for its output from then on, and its end may be missed by one look.
+const QUIET_LOOKS: u32 = 30;
 
 /// One start: its parts in microseconds, see [`StartUp`](crate::compare::findings::StartUp).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,22 +57,6 @@ enum Kind {
     Cgi { body: Option<PathBuf> },
     /// With this request.
     Worker { request: Vec<u8> },
-}
-
-/// A child that does not outlive its owner.
-struct Started(Child);
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        if let Some(pid) = Pid::from_raw(self.0.id().cast_signed()) {
-            // Asked nicely first: it may have files to remove.
-            let _ = kill_process_group(pid, Signal::TERM);
-            if !ends_within(pid, END_TIMEOUT) {
-                let _ = kill_process_group(pid, Signal::KILL);
-            }
-        }
-        let _ = self.0.wait();
-    }
 }
 
 impl Starter {
@@ -119,46 +104,65 @@ impl Starter {
         }
     }
 
-    /// Starts a CGI program once and looks at its memory until it ends; in bytes. What it takes in its last moment, some
-    /// tens of microseconds, may be missed. `None` for a worker: the gateway's can be asked at leisure.
+    /// The most memory that one CGI process takes, in bytes. Its output goes into a full pipe, so that the shortest one can
+    /// be looked at: when it does nothing any more, because it wants to write, there is room for its answer. `None` for a
+    /// worker: the gateway's own can be asked at leisure.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub(super) fn peak_memory_bytes(&self) -> anyhow::Result<Option<u64>> {
         let Kind::Cgi { body } = &self.kind else { return Ok(None) };
-        let mut child = self.spawn(stdin_of(body.as_ref())?, Stdio::piped())?;
-        let mut stdout = child.0.stdout.take().context("it has no output")?;
-        rustix::fs::fcntl_setfl(&stdout, rustix::fs::OFlags::NONBLOCK)?;
-        let (begun, mut peak, mut buffer) = (Instant::now(), None, [0; 64 * 1024]);
+        let (mut stdout, writer) = full_pipe()?;
+        let (_, child, _) = self.spawn(self.command(stdin_of(body.as_ref())?, writer.into())?)?;
+        let id = child.id();
+        let (begun, pause) = (Instant::now(), Timespec::try_from(LOOK_AGAIN)?);
+        let (mut peak, mut quiet_looks, mut buffer) = (None, 0, vec![0; 64 * 1024]);
         loop {
-            peak = peak_memory_bytes(child.0.id()).max(peak);
-            match stdout.read(&mut buffer) {
-                Ok(0) => return Ok(peak),
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
-                Ok(_) | Err(_) => {}
+            peak = peak_memory_bytes(id).max(peak);
+            match is_waiting(id) {
+                Some(true) => quiet_looks += 1,
+                Some(false) => quiet_looks = 0,
+                None => return Ok(peak),
+            }
+            while quiet_looks >= QUIET_LOOKS {
+                match stdout.read(&mut buffer) {
+                    Ok(0) => return Ok(peak),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error.into()),
+                }
             }
             anyhow::ensure!(begun.elapsed() < self.timeout, "it does not end");
+            poll(&mut [], Some(&pause))?;
         }
     }
 
-    fn spawn(&self, stdin: Stdio, stdout: Stdio) -> anyhow::Result<Started> {
+    fn command(&self, stdin: Stdio, stdout: Stdio) -> anyhow::Result<Command> {
         let (program, arguments) = self.command.split_first().context("there is no program")?;
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.process_group(0).stdin(stdin).stdout(stdout).stderr(Stdio::null());
-        Ok(Started(command.spawn().with_context(|| format!("cannot start {program}"))?))
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::null());
+        Ok(command)
+    }
+
+    /// Starts it: when the order came, the child, and when the child had become the program.
+    fn spawn(&self, mut command: Command) -> anyhow::Result<(Instant, Guarded, Instant)> {
+        let guard = Guard::new()?;
+        let begun = Instant::now();
+        // It comes back when the child runs the program.
+        let child = guard.start(&mut command);
+        let exec = Instant::now();
+        let child = child.with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        Ok((begun, child, exec))
     }
 
     fn start_cgi(&self, body: Option<&PathBuf>) -> anyhow::Result<Start> {
-        let stdin = stdin_of(body)?;
-        let begun = Instant::now();
-        let mut child = self.spawn(stdin, Stdio::piped())?;
-        // It comes back when the child runs another program.
-        let exec = Instant::now();
-        let mut stdout = child.0.stdout.take().context("it has no output")?;
+        let command = self.command(stdin_of(body)?, Stdio::piped())?;
+        let (begun, mut child, exec) = self.spawn(command)?;
+        let mut stdout = child.child.stdout.take().context("it has no output")?;
         anyhow::ensure!(readable(&stdout, self.timeout)?, "it wrote nothing within {:?}", self.timeout);
         let answered = Instant::now();
-        anyhow::ensure!(stdout.read(&mut [0])? > 0, "it ended without an answer: {}", child.0.wait()?);
+        anyhow::ensure!(stdout.read(&mut [0])? > 0, "it ended without an answer: {}", child.child.wait()?);
         let _ = io::copy(&mut stdout, &mut io::sink())?;
         Ok(Start {
             exec_us: micros(exec - begun),
@@ -174,10 +178,7 @@ impl Starter {
         // The request waits for it, as it would for a worker that is started because somebody asks.
         let mut asking = Asking { stream, request, said: 0 };
         asking.say()?;
-        let stdin = Stdio::from(socket.share()?);
-        let begun = Instant::now();
-        let mut child = self.spawn(stdin, Stdio::null())?;
-        let exec = Instant::now();
+        let (begun, mut child, exec) = self.spawn(self.command(socket.share()?.into(), Stdio::null())?)?;
         let ready = self.wait_until_taken(&socket, &mut child, begun)?;
         while !asking.is_answered(Duration::from_millis(50))? {
             self.still_alive(&mut child, begun)?;
@@ -195,7 +196,7 @@ impl Starter {
     fn wait_until_taken(
         &self,
         socket: &WorkerSocket,
-        child: &mut Started,
+        child: &mut Guarded,
         begun: Instant,
     ) -> anyhow::Result<Instant> {
         let pause = Timespec::try_from(LOOK_AGAIN)?;
@@ -206,8 +207,8 @@ impl Starter {
         Ok(Instant::now())
     }
 
-    fn still_alive(&self, child: &mut Started, begun: Instant) -> anyhow::Result<()> {
-        if let Some(status) = child.0.try_wait()? {
+    fn still_alive(&self, child: &mut Guarded, begun: Instant) -> anyhow::Result<()> {
+        if let Some(status) = child.ended()? {
             anyhow::bail!("it ended without an answer: {status}");
         }
         anyhow::ensure!(begun.elapsed() < self.timeout, "it did not answer within {:?}", self.timeout);
@@ -257,6 +258,23 @@ fn stdin_of(body: Option<&PathBuf>) -> io::Result<Stdio> {
         Some(path) => std::fs::File::open(path)?.into(),
         None => Stdio::null(),
     })
+}
+
+/// A pipe into which nothing more goes until somebody reads; reading does not wait, writing does.
+fn full_pipe() -> io::Result<(io::PipeReader, io::PipeWriter)> {
+    let (reader, mut writer) = io::pipe()?;
+    rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+    rustix::fs::fcntl_setfl(&writer, OFlags::NONBLOCK)?;
+    let filling = [0; 4096];
+    loop {
+        match writer.write(&filling) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    rustix::fs::fcntl_setfl(&writer, OFlags::empty())?;
+    Ok((reader, writer))
 }
 
 fn readable(descriptor: &impl std::os::fd::AsFd, limit: Duration) -> anyhow::Result<bool> {
