@@ -124,13 +124,8 @@ impl Starter {
                 Some(false) => quiet_looks = 0,
                 None => return Ok(peak),
             }
-            while quiet_looks >= QUIET_LOOKS {
-                match stdout.read(&mut buffer) {
-                    Ok(0) => return Ok(peak),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error.into()),
-                }
+            if quiet_looks >= QUIET_LOOKS && drained(&mut stdout, &mut buffer)? {
+                return Ok(peak);
             }
             anyhow::ensure!(begun.elapsed() < self.timeout, "it does not end");
             poll(&mut [], Some(&pause))?;
@@ -275,6 +270,18 @@ fn full_pipe() -> io::Result<(io::PipeReader, io::PipeWriter)> {
     }
     rustix::fs::fcntl_setfl(&writer, OFlags::empty())?;
     Ok((reader, writer))
+}
+
+/// Reads what there is; `true` when no more will come.
+fn drained(pipe: &mut io::PipeReader, buffer: &mut [u8]) -> io::Result<bool> {
+    loop {
+        match pipe.read(buffer) {
+            Ok(0) => return Ok(true),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn readable(descriptor: &impl std::os::fd::AsFd, limit: Duration) -> anyhow::Result<bool> {
