@@ -9,6 +9,25 @@ pub struct Quantity {
     pub unit: &'static str,
 }
 
+impl Quantity {
+    /// Without the zeros at its end, for a number that was chosen and not measured: a tick of an axis, a setting.
+    ///
+    /// ```
+    /// use gatebridge::compare::quantity::time;
+    ///
+    /// assert_eq!((time(2e6).short(), time(2e6).to_string()), ("2 s".to_owned(), "2.00 s".to_owned()));
+    /// ```
+    #[must_use]
+    pub fn short(&self) -> String {
+        let number = match self.number.split_once('.') {
+            Some(_) => self.number.trim_end_matches('0').trim_end_matches('.'),
+            None => &self.number,
+        };
+        let unit = if number == "0" { "" } else { self.unit };
+        Self { number: number.to_owned(), unit }.to_string()
+    }
+}
+
 impl std::fmt::Display for Quantity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let space = if self.unit.is_empty() { "" } else { " " };

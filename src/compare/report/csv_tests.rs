@@ -1,6 +1,6 @@
 //! The CSV of invented comparisons, to the byte.
 
-use super::csv::csv;
+use super::csv::{HEADER, csv};
 use crate::compare::findings::{Contestant, FailureKind, Failures, Mode};
 use crate::compare::testing::{findings, pair};
 
@@ -54,6 +54,18 @@ hello FastCGI,fastcgi,hello,program_processes,processes,,,4
 hello FastCGI,fastcgi,hello,errors_time_out,requests,,,2
 ";
     assert_eq!(csv(&findings(vec![one])).replace("\r\n", "\n"), expected);
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let known = include_str!("../../../docs/compare.md");
+    assert!(known.contains(HEADER));
+    let text = csv(&findings(pair()));
+    let metrics: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(',').nth(3)).collect();
+    assert!(metrics.len() > 60);
+    for metric in metrics {
+        assert!(known.contains(&format!("`{metric}`")), "docs/compare.md: no {metric}");
+    }
 }
 
 #[test]

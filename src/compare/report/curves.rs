@@ -18,25 +18,12 @@ const ACROSS: (f64, f64) = (LEFT, WIDTH - RIGHT);
 /// Pixels from the lower to the upper end of an axis.
 const UP: (f64, f64) = (HEIGHT - BOTTOM, TOP);
 
-/// A number on an axis: without the zeros at its end.
-fn short(quantity: &Quantity) -> String {
-    let number = match quantity.number.split_once('.') {
-        Some(_) => quantity.number.trim_end_matches('0').trim_end_matches('.'),
-        None => &quantity.number,
-    };
-    if number == "0" {
-        number.to_owned()
-    } else {
-        format!("{number} {}", quantity.unit).trim_end().to_owned()
-    }
-}
-
 /// Horizontal lines with their numbers.
 fn levels(pen: &Pen<'_>, axis: &Axis, label: impl Fn(f64) -> Quantity) -> Drawn {
     for tick in axis.ticks() {
         let y = axis.pixel(tick);
         pen.line(&[(LEFT, y), (ACROSS.1, y)], Ink::Grid, 1.0)?;
-        pen.text(&short(&label(tick)), (LEFT - 10.0, y), Anchor::End, Ink::Faint)?;
+        pen.text(&label(tick).short(), (LEFT - 10.0, y), Anchor::End, Ink::Faint)?;
     }
     Ok(())
 }
@@ -177,7 +164,7 @@ pub(super) fn break_even(findings: &Findings, verdicts: &Verdicts) -> Result<Opt
         levels(pen, &up, time)?;
         let every = step(end / 10.0).max(1.0);
         for tick in (0..=20).map(|index| f64::from(index) * every).take_while(|tick| *tick <= end) {
-            foot(pen, across.pixel(tick), &short(&rate(tick)))?;
+            foot(pen, across.pixel(tick), &rate(tick).short())?;
         }
         foot_title(pen, "requests")?;
         for (payoff, _) in &shown {

@@ -90,6 +90,42 @@ mod tests {
         assert_eq!(document["payoffs"][0]["difference"]["ratio"], 20.0);
     }
 
+    /// All names of a document, at any depth.
+    fn names_within(value: &Value, names: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+                names.push(name.clone());
+                names_within(value, names);
+            }),
+            Value::Array(values) => values.iter().for_each(|value| names_within(value, names)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_name_is_documented() {
+        let mut found = findings(pair());
+        found.contestants[0].errors = vec![crate::compare::findings::Failures {
+            kind: crate::compare::findings::FailureKind::Status,
+            count: 1,
+            example: "500".into(),
+        }];
+        let document: Value = from_str(&json(&found).unwrap()).unwrap();
+        let mut names = Vec::new();
+        // What a warning has beside its kind is said in its sentence.
+        let parts = document.as_object().unwrap().iter().filter(|(name, _)| *name != "warnings");
+        for (name, part) in parts {
+            names.push(name.clone());
+            names_within(part, &mut names);
+        }
+        assert!(names.len() > 80, "{names:?}");
+        let known = include_str!("../../../docs/compare.md");
+        for name in names {
+            let is_known = [format!("`{name}`"), format!("`{name}[]`"), format!("\"{name}\"")];
+            assert!(is_known.iter().any(|name| known.contains(name)), "docs/compare.md: no {name}");
+        }
+    }
+
     #[test]
     fn findings_can_be_read_back() {
         let mut findings = findings(pair());

@@ -29,7 +29,7 @@ mod page_tests;
 mod table_tests;
 
 use super::findings::{Contestant, Findings, Settings};
-use super::quantity::{count, rate};
+use super::quantity::{count, rate, time};
 
 /// A contestant's name; its mode behind it, unless the name tells it.
 #[must_use]
@@ -51,14 +51,14 @@ fn method(settings: &Settings) -> String {
     let most = settings.requests.map(|most| format!(" or {}", plural(most, "request"))).unwrap_or_default();
     let pace = settings.rate_per_s.map_or_else(
         || "next request after the answer".to_owned(),
-        |rate_per_s| format!("{} requests/s", rate(rate_per_s)),
+        |rate_per_s| format!("{} requests/s", rate(rate_per_s).short()),
     );
     format!(
-        "{} {}{body}: {} of {} s{most}, {}, {pace}",
+        "{} {}{body}: {} of {}{most}, {}, {pace}",
         settings.method,
         settings.target,
         plural(u64::from(settings.rounds), "round"),
-        settings.duration_s,
+        time(settings.duration_s * 1e6).short(),
         plural(u64::from(settings.workers), "worker"),
     )
 }

@@ -54,7 +54,9 @@ fn opening(out: &mut String, findings: &Findings, verdicts: &Verdicts, headline:
 }
 
 fn list(out: &mut String, class: &str, sentences: &[String]) {
-    let items: String = sentences.iter().map(|sentence| format!("<li>{}</li>\n", markup(sentence))).collect();
+    // What a program or its gateway said may have lines of its own.
+    let text = |sentence: &String| sentence.lines().map(markup).collect::<Vec<_>>().join("<br>\n");
+    let items: String = sentences.iter().map(|sentence| format!("<li>{}</li>\n", text(sentence))).collect();
     if !items.is_empty() {
         out.push_str(&format!("<ul class=\"{class}\">\n{items}</ul>\n"));
     }
@@ -253,7 +255,7 @@ fn closing(out: &mut String, findings: &Findings) {
     let settings = &findings.settings;
     let clients: Vec<String> = settings.clients.iter().map(ToString::to_string).collect();
     let pace = match settings.rate_per_s {
-        Some(rate_per_s) => format!("at a fixed rate of {} requests/s", rate(rate_per_s)),
+        Some(rate_per_s) => format!("at a fixed rate of {} requests/s", rate(rate_per_s).short()),
         None => "by one client, the next request after the answer".to_owned(),
     };
     out.push_str("<section class=\"method\">\n<h2>How it was measured</h2>\n<dl>\n");
@@ -264,13 +266,14 @@ fn closing(out: &mut String, findings: &Findings) {
     entry(
         "Rounds",
         &format!(
-            "In each of {}, every contestant had its turn: {} of warm-up, {} of measuring latency ({pace}), throughput \
-             with {} clients, {}. So what disturbs the machine disturbs all alike.",
+            "After {} of warm-up for each, {}, in each of which every contestant had its turn: {}, latency for {} {pace}, \
+             throughput with {} clients for {} each. So what disturbs the machine disturbs all alike.",
+            time(settings.warm_up_s * 1e6).short(),
             plural(u64::from(settings.rounds), "round"),
-            time(settings.warm_up_s * 1e6),
-            time(settings.duration_s * 1e6),
-            clients.join(", "),
             plural(u64::from(settings.starts), "start"),
+            time(settings.duration_s * 1e6).short(),
+            clients.join(", "),
+            time(settings.duration_s * 1e6).short(),
         ),
     );
     entry("Percentiles", "Left out (-) where fewer than ten requests lie beyond them.");

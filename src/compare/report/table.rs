@@ -83,7 +83,11 @@ pub fn table(findings: &Findings, paint: Paint) -> String {
         paragraph(&mut out, &visible(&sentence), "- ", str::to_owned);
     }
     for warning in &verdicts.warnings {
-        paragraph(&mut out, &visible(&words::warning(warning)), "! ", |line| paint.warning(line));
+        // What a program or its gateway said may have lines of its own.
+        for (index, line) in words::warning(warning).lines().enumerate() {
+            let mark = if index == 0 { "! " } else { "    " };
+            paragraph(&mut out, &visible(line), mark, |line| paint.warning(line));
+        }
     }
     out.push('\n');
     paragraph(&mut out, &visible(&method(&findings.settings)), "", |line| paint.faint(line));

@@ -47,7 +47,7 @@ fn what_is_not_known_is_a_dash() {
     short.latency = Latency::of(150, true, vec![100.0, 101.0, 99.0], |percentile| percentile + 1.0);
     short.throughput.remove(1);
     let mut broken = Contestant::new("broken", Mode::Scgi, "hello", "hello");
-    broken.failure = Some("hello ended with status 1 before it took a request".into());
+    broken.failure = Some("hello ended with status 1\nit said:\nno \x1b[1mmodel".into());
     let mut failing = contestant("failing", Mode::Fastcgi, "hello", 5_000.0);
     failing.errors = vec![Failures { kind: FailureKind::Status, count: 1, example: "500".into() }];
     let text = table(&findings(vec![short, broken, failing]), Paint::Plain);
@@ -59,10 +59,8 @@ fn what_is_not_known_is_a_dash() {
         text.contains("nginx (URL)           9,000  3.0%          -     -      18,000  3.0%\n"),
         "{text}"
     );
-    assert!(
-        text.contains("! broken was not measured: hello ended with status 1 before it took a request\n"),
-        "{text}"
-    );
+    let told = "! broken was not measured: hello ended with status 1\n    it said:\n    no \\u{1b}[1mmodel\n";
+    assert!(text.contains(told), "{text}");
     assert!(text.contains("! failing: 1 request failed: 1 wrong status (500). Its figures"), "{text}");
     assert!(text.contains("! nginx: 150 requests are too few for p99, which takes 1,000"), "{text}");
     assert_eq!(text.matches("broken").count(), 1, "{text}");
