@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use gatebridge::cli::Cli;
+use gatebridge::cli::{Cli, demo};
 
 fn main() -> ExitCode {
-    Cli::parse().run()
+    demo().unwrap_or_else(|| Cli::parse().run())
 }

@@ -121,17 +121,41 @@ fn a_program_is_measured_in_every_way() {
 }
 
 #[test]
+fn without_a_program_there_is_one_that_also_runs_inside_the_gateway() {
+    let folder = Folder::new();
+    let found = compare(&folder, &[&SHORT[..], &["--json", "-"]].concat()).exits(0).json();
+    let contestants = found["contestants"].as_array().unwrap();
+    let modes: Vec<_> = contestants.iter().map(|one| one["mode"].as_str().unwrap()).collect();
+    assert_eq!(modes, ["cgi", "fastcgi", "scgi", "in_process"]);
+    for one in contestants {
+        let none = Value::Array(vec![]);
+        assert_eq!(
+            (&one["failure"], &one["errors"], &one["remarks"]),
+            (&Value::Null, &none, &none),
+            "{one:#}"
+        );
+        assert_eq!(number(one, "/latency/count"), 400.0);
+    }
+    // It has no start and no process of its own.
+    let inside = &contestants[3];
+    assert_eq!((&inside["start_up"], &inside["cpu_program"]), (&Value::Null, &Value::Null));
+    assert_eq!(inside["memory"]["program_processes"], Value::Null);
+}
+
+#[test]
 fn a_person_gets_a_table_and_files_on_demand() {
     let folder = Folder::new();
     let program = hello(&folder);
     let other = format!("other={program}");
-    let files = ["--csv", "values.csv", "--json", "findings.json"];
+    let files = ["--csv", "values.csv", "--json", "findings.json", "--html", "page.html"];
     let arguments = [&SHORT[..], &files, &["--fastcgi", &program, "--cgi", &other]].concat();
     let run = compare(&folder, &arguments);
     let table = &run.exits(0).stdout;
     for word in ["FastCGI", "other", "p99", "Start-up", "Peak memory"] {
         assert!(table.contains(word), "no {word} in\n{table}");
     }
+    let page = fs::read_to_string(folder.join("page.html")).unwrap();
+    assert!(page.to_ascii_lowercase().starts_with("<!doctype html>") && page.contains("<svg"), "{page}");
     assert!(fs::read_to_string(folder.join("values.csv")).unwrap().lines().count() > 20);
     let found: Value =
         serde_json::from_str(&fs::read_to_string(folder.join("findings.json")).unwrap()).unwrap();

@@ -11,10 +11,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
+use super::demo::Installed;
 use super::progress::Shown;
 use crate::compare::Findings;
 use crate::compare::load::Question;
-use crate::compare::report::{csv, json, table};
+use crate::compare::report::{csv, json, page, table};
 use crate::compare::run::entry::{Entry, entrants};
 use crate::compare::run::{self, Plan, Way};
 use crate::config;
@@ -112,6 +113,9 @@ pub(super) struct Compare {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = config::read_duration, help_heading = "Measuring")]
     timeout: Duration,
 
+    /// Write a page with charts that needs no other file.
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    html: Option<PathBuf>,
     /// Write everything as JSON; `-` is standard output, in place of the table.
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     json: Option<PathBuf>,
@@ -152,7 +156,13 @@ impl Compare {
     /// The findings; `None` when it was interrupted.
     fn compare(&self) -> anyhow::Result<Option<Findings>> {
         process::prepare().context("cannot prepare the process")?;
-        let plan = self.plan()?;
+        let mut entries = self.entries()?;
+        // It is there as long as it may be started.
+        let demo = entries.is_empty().then(Installed::new).transpose()?;
+        if let Some(demo) = &demo {
+            entries = entries_of(demo)?;
+        }
+        let plan = self.plan(entries)?;
         let interrupted = Arc::new(AtomicBool::new(false));
         heed_signals(Arc::clone(&interrupted))?;
         let mut shown = Shown::new(io::stderr().is_terminal());
@@ -161,7 +171,7 @@ impl Compare {
         Ok(findings.ok())
     }
 
-    fn plan(&self) -> anyhow::Result<Plan> {
+    fn plan(&self, entries: Vec<Entry>) -> anyhow::Result<Plan> {
         let (rounds, duration) =
             if self.quick { (3, Duration::from_millis(100)) } else { (self.rounds, self.duration) };
         anyhow::ensure!(!duration.is_zero(), "--duration 0s measures nothing");
@@ -171,7 +181,7 @@ impl Compare {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         Ok(Plan {
             gatebridge: std::env::current_exe().context("cannot find gatebridge's own executable")?,
-            entrants: entrants(self.entries()?),
+            entrants: entrants(entries),
             question: self.question()?,
             rounds,
             duration,
@@ -206,7 +216,6 @@ impl Compare {
         for text in &self.url {
             entries.push(Entry::url(text)?);
         }
-        anyhow::ensure!(!entries.is_empty(), "there is nobody to compare: name a PROGRAM");
         Ok(entries)
     }
 
@@ -235,19 +244,33 @@ impl Compare {
 
     fn report(&self, findings: &Findings) -> anyhow::Result<()> {
         let is_pipe = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+        if let Some(path) = &self.html {
+            write(path, &page::page(findings)?)?;
+        }
         if let Some(path) = &self.json {
             write(path, &json::json(findings)?)?;
         }
         if let Some(path) = &self.csv {
             write(path, &csv::csv(findings))?;
         }
-        if !is_pipe(&self.json) && !is_pipe(&self.csv) {
+        if ![&self.html, &self.json, &self.csv].into_iter().any(is_pipe) {
             let no_color = std::env::var_os("NO_COLOR");
             let paint = table::Paint::choose(io::stdout().is_terminal(), no_color.as_deref());
             write(Path::new("-"), &table::table(findings, paint))?;
         }
         Ok(())
     }
+}
+
+/// The program of gatebridge's own, in every way.
+fn entries_of(demo: &Installed) -> anyhow::Result<Vec<Entry>> {
+    let path = demo.path().display().to_string();
+    let mut entries = Vec::new();
+    for way in [Way::Cgi, Way::Fastcgi, Way::Scgi] {
+        entries.push(Entry::words(None, vec![path.clone()], way)?);
+    }
+    entries.push(Entry { name: None, way: Way::InProcess });
+    Ok(entries)
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

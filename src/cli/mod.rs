@@ -3,6 +3,7 @@
 mod check;
 mod compare;
 mod compare_gateway;
+mod demo;
 mod explain;
 mod progress;
 mod serve;
@@ -10,6 +11,8 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+pub use demo::demo;
 
 /// The bridge between HTTP and programs: HTTP in front; CGI, FastCGI and SCGI behind.
 #[derive(Debug, Parser)]

@@ -126,7 +126,7 @@ async fn obey(arguments: &Serve, gateway: &mut Gateway, signals: &mut Signals) {
 
 /// Tells where the service is. The lines are made for people and for programs that wait for them.
 #[allow(clippy::print_stderr, reason = "promised whatever the log's level is")]
-fn announce(gateway: &Gateway) {
+pub(super) fn announce(gateway: &Gateway) {
     for address in gateway.addresses() {
         eprintln!("listening on {address}");
     }

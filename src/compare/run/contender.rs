@@ -104,8 +104,10 @@ impl<'p> Contender<'p> {
             Ok(value) => Some(value),
             Err(error) => {
                 let words = self.stage.as_ref().map(Stage::last_words).filter(|words| !words.is_empty());
-                let words = words.map(|words| format!("\nits gateway said:\n{words}")).unwrap_or_default();
-                self.failure.get_or_insert(format!("{error:#}{words}"));
+                let words = words.map(|words| format!("; its gateway said: {words}")).unwrap_or_default();
+                let text = format!("{error:#}{words}");
+                // It stands in a sentence.
+                self.failure.get_or_insert(text.split_whitespace().collect::<Vec<_>>().join(" "));
                 // What cannot be measured does not disturb the others either.
                 self.stage = None;
                 None
@@ -213,7 +215,9 @@ impl<'p> Contender<'p> {
         self.wait_until_gone();
         if let (Some(before), Some(after)) = (before, self.used()?) {
             self.figures.gateway.push(after.parent.since(before.parent).per(asked));
-            self.figures.program.push(after.descendants.since(before.descendants).per(asked));
+            if self.entrant.mode() != Mode::InProcess {
+                self.figures.program.push(after.descendants.since(before.descendants).per(asked));
+            }
         }
         self.look_at_memory();
         Ok(())
@@ -273,6 +277,9 @@ impl<'p> Contender<'p> {
         let Some(stage) = &self.stage else { return };
         let memory = &mut self.figures.memory;
         memory.gateway_bytes = peak_memory_bytes(stage.id()).max(memory.gateway_bytes);
+        if self.entrant.mode() == Mode::InProcess {
+            return;
+        }
         if self.entrant.mode() == Mode::Cgi {
             let most = self.plan.clients.iter().copied().max().unwrap_or(1);
             memory.program_processes = Some(self.plan.workers.min(most));

@@ -112,6 +112,7 @@ fn mode_of(way: &Way) -> Mode {
 fn program(way: &Way) -> String {
     let words = match way {
         Way::Cgi(words) | Way::Fastcgi(words) | Way::Scgi(words) => words,
+        Way::InProcess => return "gatebridge-demo".to_owned(),
         Way::Url(url) => return url.host.clone(),
     };
     let file_name =

@@ -58,6 +58,8 @@ pub enum Way {
     Fastcgi(Vec<String>),
     /// As workers that speak SCGI: an absolute path, and arguments.
     Scgi(Vec<String>),
+    /// As a part of the gateway's own process: the program of `compare` itself, and no other.
+    InProcess,
     /// Another server.
     Url(Url),
 }
@@ -83,6 +85,7 @@ impl Entrant {
             Way::Cgi(_) => Mode::Cgi,
             Way::Fastcgi(_) => Mode::Fastcgi,
             Way::Scgi(_) => Mode::Scgi,
+            Way::InProcess => Mode::InProcess,
             Way::Url(_) => Mode::Url,
         }
     }
@@ -92,6 +95,7 @@ impl Entrant {
     pub fn command(&self) -> String {
         match &self.way {
             Way::Cgi(command) | Way::Fastcgi(command) | Way::Scgi(command) => command.join(" "),
+            Way::InProcess => "(in the gateway)".to_owned(),
             Way::Url(url) => url.text.clone(),
         }
     }

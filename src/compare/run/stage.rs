@@ -50,6 +50,9 @@ impl Stage {
         std::fs::write(&config, configuration(plan, entrant, folder.path())?)?;
         let mut command = Command::new(&plan.gatebridge);
         command.arg("compare-gateway").arg(&config).args(["--parent", &std::process::id().to_string()]);
+        if entrant.way == Way::InProcess {
+            command.args(["--in-process", &plan.workers.to_string()]);
+        }
         // Its own group: an interruption from the terminal is for who measures, who then ends it in order.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
@@ -58,7 +61,7 @@ impl Stage {
         let mut stage = Self { child, address: ([127, 0, 0, 1], 0).into(), said, _folder: folder };
         match ready.recv_timeout(READY_TIMEOUT) {
             Ok(address) => stage.address = address,
-            Err(_) => anyhow::bail!("the gateway for it did not start:\n{}", stage.last_words()),
+            Err(_) => anyhow::bail!("the gateway for it did not start; it said: {}", stage.last_words()),
         }
         Ok(stage)
     }
@@ -174,7 +177,7 @@ fn configuration(plan: &Plan, entrant: &Entrant, folder: &Path) -> anyhow::Resul
                 plan.timeout.as_secs().max(1),
             )?;
         }
-        Way::Url(_) => {}
+        Way::InProcess | Way::Url(_) => {}
     }
     Ok(text)
 }

@@ -86,7 +86,7 @@ impl Starter {
             Way::Scgi(command) => {
                 (Kind::Worker { request: told::scgi(&environ, body.unwrap_or_default())? }, command.clone())
             }
-            Way::Url(_) => return Ok(None),
+            Way::InProcess | Way::Url(_) => return Ok(None),
         };
         environment.push(("PATH".into(), std::env::var_os("PATH").unwrap_or_default()));
         environment.extend(plan.environment.iter().map(|(name, value)| (name.into(), value.into())));
