@@ -144,7 +144,8 @@ impl Lease {
             worker.give_back(state == LeaseState::Served);
             if state != LeaseState::Unused {
                 let uses = self.place.uses.fetch_add(1, Ordering::Relaxed) + 1;
-                if self.dispatch.requests_each().is_some_and(|limit| uses >= limit) {
+                let is_over = |limit: Option<u64>| limit.is_some_and(|limit| uses >= limit);
+                if is_over(self.dispatch.requests_each()) || is_over(worker.max_requests()) {
                     worker.dismiss();
                 }
             }

@@ -12,6 +12,7 @@ use super::dispatch::Dispatch;
 use super::users::Users;
 use crate::config::{self, ConnectAddress, Environment, PoolKind, PoolProtocol, Started};
 use crate::process::plan::Rules as PlanRules;
+use crate::process::quota::Recycle;
 use crate::process::scale::Scale;
 use crate::process::{Census, Manager, Spawner, Workers};
 
@@ -145,12 +146,19 @@ fn workers(pool: &str, started: &Started, temp_dir: &Path) -> Workers {
         rules: PlanRules {
             scale: scale(&started.workers),
             concurrency: started.concurrency,
+            watches_memory: recycle(&started.recycle).watches_memory(),
             restart_backoff_min: started.restart_backoff_min,
             restart_backoff_max: started.restart_backoff_max,
             start_timeout: started.start_timeout,
         },
+        recycle: recycle(&started.recycle),
         temp_dir: temp_dir.to_owned(),
     }
+}
+
+const fn recycle(recycle: &config::Recycle) -> Recycle {
+    let config::Recycle { requests, lifetime, memory, memory_hard, jitter_percent } = *recycle;
+    Recycle { requests, lifetime, memory, memory_hard, jitter_percent }
 }
 
 const fn scale(scale: &config::Scale) -> Scale {

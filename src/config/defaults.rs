@@ -77,6 +77,9 @@ pub const WORKERS_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const SCALE_AFTER: Duration = Duration::from_millis(5);
 /// Most FastCGI and SCGI programs take one request at a time; a second one would wait inside the worker.
 pub const CONCURRENCY: u64 = 1;
+/// Workers that were started at the same moment should not be replaced at the same moment; a tenth less of what they may
+/// have spreads them well and costs nothing.
+pub const RECYCLE_JITTER: u64 = 10;
 /// Quick enough that one crash goes unnoticed.
 pub const RESTART_BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Slow enough that a worker that cannot start costs nothing, quick enough to be back soon after it was repaired.

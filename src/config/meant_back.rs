@@ -189,6 +189,8 @@ pub struct Started {
     pub workers: Scale,
     /// Requests at once that one worker takes; at least 1.
     pub concurrency: usize,
+    /// When one is replaced although nothing is wrong with it.
+    pub recycle: Recycle,
     /// The environment of the process.
     pub environment: Environment,
     /// The absolute folder it is started in.
@@ -201,6 +203,21 @@ pub struct Started {
     pub start_timeout: Duration,
     /// From TERM to KILL when a worker is stopped.
     pub stop_grace: Duration,
+}
+
+/// When a worker is replaced although nothing is wrong with it. `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recycle {
+    /// After so many requests.
+    pub requests: Option<u64>,
+    /// So long after its start, when it has no request.
+    pub lifetime: Option<Duration>,
+    /// When it has more bytes of resident memory than this, and no request.
+    pub memory: Option<u64>,
+    /// When it has more bytes of resident memory than this, at once.
+    pub memory_hard: Option<u64>,
+    /// Of each of the first three so many percent at most are taken away, for each worker by chance; 0 to 50.
+    pub jitter_percent: u8,
 }
 
 /// How many workers there are, and what makes them more or fewer.

@@ -8,7 +8,7 @@ use super::diagnostic::Kind as Mistake;
 use super::disk::{Base, find_in_path, is_executable};
 use super::keys::Only;
 use super::meant_back::{
-    ConnectAddress, Connected, Environment, Pool, PoolKind, PoolProtocol, Queue, Started,
+    ConnectAddress, Connected, Environment, Pool, PoolKind, PoolProtocol, Queue, Recycle, Started,
 };
 use super::notes::Written;
 use super::scale::scale;
@@ -118,6 +118,7 @@ fn started(section: &Section<'_, '_>, base: &Base<'_>) -> Option<Started> {
     }
     let cwd = section.text("cwd").and_then(|written| base.folder("cwd", &written));
     let workers = scale(section);
+    let recycle = recycle(section);
     let started = Started {
         program: program
             .as_ref()
@@ -127,6 +128,7 @@ fn started(section: &Section<'_, '_>, base: &Base<'_>) -> Option<Started> {
         args: command.map(|written| written.text).collect(),
         workers,
         concurrency: section.count("concurrency"),
+        recycle,
         environment: environment(section),
         cwd: cwd.unwrap_or_else(|| base.folder.clone()),
         restart_backoff_min,
@@ -135,6 +137,24 @@ fn started(section: &Section<'_, '_>, base: &Base<'_>) -> Option<Started> {
         stop_grace: section.duration("stop_grace"),
     };
     program.map(|_| started)
+}
+
+fn recycle(section: &Section<'_, '_>) -> Recycle {
+    let (memory, memory_hard) = (section.size_or_none("max_memory"), section.size_or_none("max_memory_hard"));
+    if let (Some(soft), Some(hard)) = (memory, memory_hard)
+        && soft > hard
+    {
+        let message = "`max_memory_hard` is less than `max_memory`";
+        let hint = "the first ends a worker at once, the second lets it end its requests";
+        section.notes.error(Mistake::Conflict, &section.value_span("max_memory_hard"), message, hint);
+    }
+    Recycle {
+        requests: section.count_or_none("max_requests").map(|count| count as u64),
+        lifetime: section.duration_or_none("max_lifetime"),
+        memory,
+        memory_hard,
+        jitter_percent: u8::try_from(section.count("recycle_jitter")).unwrap_or_default(),
+    }
 }
 
 fn environment(section: &Section<'_, '_>) -> Environment {

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::quota::Quota;
 use super::scale::{Surge, Waiting};
 use super::worker::State;
 
@@ -67,6 +68,10 @@ pub struct Row {
     pub is_condemned: bool,
     /// It has had the requests it was good for.
     pub is_dismissed: bool,
+    /// What it may have before it is replaced.
+    pub quota: Quota,
+    /// How many bytes of resident memory it has, as far as anybody looked.
+    pub memory: Option<u64>,
 }
 
 /// A place that workers are started in, one after another.
@@ -142,6 +147,20 @@ impl Census {
 }
 
 impl Row {
+    /// Whether it has had its share at `now`, and is to be replaced when it has ended its requests.
+    #[must_use]
+    pub fn is_worn(&self, now: Instant) -> bool {
+        let has_more =
+            |limit: Option<u64>| matches!((self.memory, limit), (Some(has), Some(limit)) if has > limit);
+        self.quota.until.is_some_and(|until| until <= now) || has_more(self.quota.memory)
+    }
+
+    /// Whether it has more memory than any worker may have.
+    #[must_use]
+    pub fn is_bloated(&self) -> bool {
+        matches!((self.memory, self.quota.memory_hard), (Some(has), Some(limit)) if has > limit)
+    }
+
     /// Since when it has nothing to do, if it has nothing.
     #[must_use]
     pub fn idle_since(&self) -> Instant {

@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::census::{Census, Departure, Row, Seat, Wish, WorkerId};
-use super::plan::Reason;
-use super::reap::Exit;
+use super::plan::{MEMORY_LOOK_INTERVAL, Reason};
+use super::quota::Quota;
+use super::reap::{Exit, Pid};
 use super::roster::WorkerHandle;
 use super::scale::Surge;
 use super::socket::WorkerSocket;
@@ -25,11 +26,18 @@ pub(super) struct Crew {
     pub(super) legacies: Vec<Option<WorkerSocket>>,
     pub(super) last: WorkerId,
     pub(super) surge: Surge,
+    /// When the memory of the workers was looked at.
+    looked_at: Option<Instant>,
 }
 
 pub(super) struct Member {
     pub(super) handle: Arc<WorkerHandle>,
     pub(super) seat: usize,
+    /// Its process, once that was started.
+    pub(super) pid: Option<Pid>,
+    pub(super) quota: Quota,
+    /// Its resident memory in bytes, when anybody looked last.
+    pub(super) memory: Option<u64>,
     pub(super) state: State,
     pub(super) since: Instant,
     /// When it took its first connection.
@@ -60,6 +68,7 @@ impl Crew {
             legacies,
             last: WorkerId(0),
             surge: Surge::default(),
+            looked_at: None,
         }
     }
 
@@ -67,6 +76,26 @@ impl Crew {
         let workers = self.members.iter_mut().map(|(id, member)| member.row(*id)).collect();
         Census { wish, workers, seats: self.seats.clone(), surge: self.surge, ..Census::default() }
     }
+}
+
+impl Crew {
+    /// Looks how much memory the workers have, unless that was done a moment ago.
+    pub(super) fn look_at_memory(&mut self, now: Instant) {
+        if self.looked_at.is_some_and(|last| now < last + MEMORY_LOOK_INTERVAL) {
+            return;
+        }
+        self.looked_at = Some(now);
+        for member in self.members.values_mut() {
+            member.memory = member.pid.and_then(resident_bytes);
+        }
+    }
+}
+
+/// The resident memory of a process, shared pages included; `None` when it is gone.
+fn resident_bytes(pid: Pid) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 impl Member {
@@ -88,6 +117,8 @@ impl Member {
             served: self.handle.served(),
             is_condemned: self.handle.condemned().is_some(),
             is_dismissed: self.handle.is_dismissed(),
+            quota: self.quota,
+            memory: self.memory,
         }
     }
 
@@ -112,7 +143,7 @@ impl Member {
         // Its end may be known before the answer that it gave last has been read to the end.
         let has_worked = served > 0 || self.handle.in_flight() > 0 || self.legacy == Legacy::Taken;
         match self.reason {
-            Some(Reason::Condemned | Reason::NotNeeded) => Departure::Sent,
+            Some(Reason::Condemned | Reason::Bloated | Reason::NotNeeded) => Departure::Sent,
             None if has_worked && exit.is_some_and(|exit| exit.success()) => Departure::DoneWithWork,
             None | Some(Reason::NeverReady) => {
                 let lived = self.proved.map_or(Duration::ZERO, |proved| proved.elapsed());

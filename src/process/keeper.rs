@@ -17,7 +17,7 @@ use super::child::Child;
 use super::failure::SpawnFailure;
 use super::journal::Journal;
 use super::launch::{Launch, Stdin};
-use super::reap::Exit;
+use super::reap::{Exit, Pid};
 use super::socket::WorkerSocket;
 use super::spawn::Spawner;
 use crate::io::in_words;
@@ -39,6 +39,8 @@ const LAST_PIECES: usize = 64;
 /// What a keeper tells the manager.
 #[derive(Debug)]
 pub(super) enum Report {
+    /// The worker's process runs.
+    Started(Pid),
     /// The worker takes connections: this one, or the first of those that its predecessor had left waiting.
     Proved(Option<UnixStream>),
     /// The worker has ended, or was never started.
@@ -69,10 +71,13 @@ impl Keeper {
     pub(super) async fn keep(self, spawner: Spawner, launch: Launch) {
         let (id, reports) = (self.id, self.reports.clone());
         let (exit, ending, socket) = match self.start(&spawner, launch).await {
-            Ok(child) => self.watch(child).await,
+            Ok(child) => {
+                // Without a manager there is nobody to be told.
+                let _ = reports.send((id, Report::Started(child.pid())));
+                self.watch(child).await
+            }
             Err(trouble) => (None, trouble, self.socket),
         };
-        // Without a manager there is nobody to be told.
         let _ = reports.send((id, Report::Gone { exit, ending, socket }));
     }
 

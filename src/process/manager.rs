@@ -26,6 +26,7 @@ use super::demand::Demand;
 use super::keeper::{Keeper, Report};
 use super::launch::Launch;
 use super::plan::{Action, Plan, Reason, Rules, plan, vacate};
+use super::quota::Recycle;
 use super::reap::Exit;
 use super::roster::{Ended, Outage, Roster, WorkerHandle};
 use super::socket::{SocketFolder, WorkerSocket};
@@ -51,6 +52,8 @@ pub struct Workers {
     pub stop_grace: Duration,
     /// How many, and how they are replaced.
     pub rules: Rules,
+    /// When one is replaced although nothing is wrong with it.
+    pub recycle: Recycle,
     /// An existing folder in which a folder for the workers' sockets is made.
     pub temp_dir: PathBuf,
 }
@@ -184,6 +187,9 @@ impl Work {
         let scale = &self.workers.rules.scale;
         let mut crew = lock(&self.crew);
         let can_grow = wish == Wish::Serve && scale.is_elastic() && crew.members.len() < scale.max;
+        if self.workers.rules.watches_memory {
+            crew.look_at_memory(Instant::now());
+        }
         let mut census = crew.census(wish);
         drop(crew);
         // First said, then asked: whoever begins to wait in between rings.
@@ -224,6 +230,10 @@ impl Work {
                 let why = handle.condemned().unwrap_or_default();
                 tracing::warn!(%pool, %worker, why, "worker is ended and replaced");
             }
+            Reason::Bloated => {
+                let limit = self.workers.recycle.memory_hard.unwrap_or_default();
+                tracing::warn!(%pool, %worker, "worker has more than {limit} bytes of memory and is ended (see `max_memory_hard`)");
+            }
             Reason::NeverReady => {
                 let limit = self.workers.rules.start_timeout.as_secs_f64();
                 tracing::error!(
@@ -263,8 +273,16 @@ impl Work {
         };
         let path = socket.path().to_owned();
         let bell = Arc::clone(&self.bell);
-        let handle =
-            Arc::new(WorkerHandle::new(id, Arc::clone(&name), path, self.workers.rules.concurrency, bell));
+        let now = Instant::now();
+        let quota = self.workers.recycle.draw(now.into_std());
+        let handle = Arc::new(WorkerHandle::new(
+            id,
+            Arc::clone(&name),
+            path,
+            self.workers.rules.concurrency,
+            quota.requests,
+            bell,
+        ));
         let (order, ordered) = oneshot::channel();
         let keeper = Keeper {
             id,
@@ -276,10 +294,12 @@ impl Work {
             reports: self.reports.clone(),
         };
         tokio::spawn(keeper.keep(self.spawner.clone(), self.workers.launch()));
-        let now = Instant::now();
         let member = Member {
             handle,
             seat,
+            pid: None,
+            quota,
+            memory: None,
             state: State::Starting,
             since: now,
             proved: None,
@@ -292,6 +312,11 @@ impl Work {
 
     fn note(&self, id: WorkerId, report: Report) {
         match report {
+            Report::Started(pid) => {
+                if let Some(member) = lock(&self.crew).members.get_mut(&id) {
+                    member.pid = Some(pid);
+                }
+            }
             Report::Proved(first) => self.proved(id, first),
             Report::Gone { exit, ending, socket } => self.gone(id, exit, &ending, socket),
         }

@@ -17,6 +17,7 @@
 //! | [`census`] | who is there: workers and seats as plain values |
 //! | [`plan`] | what is to be done about a pool: decided from values alone |
 //! | [`scale`] | how many workers the load asks for: decided from values alone |
+//! | [`quota`] | what one worker may have before it is replaced |
 //! | [`demand`] | how the manager hears that requests wait |
 //! | `cpu` | whether a processor has nothing to do |
 //! | `crew` | the workers and seats as the manager keeps them |
@@ -61,6 +62,7 @@ pub mod launch;
 pub mod manager;
 pub mod orphan;
 pub mod plan;
+pub mod quota;
 pub mod reap;
 pub mod roster;
 pub mod scale;

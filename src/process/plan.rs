@@ -12,6 +12,10 @@ use super::worker::State;
 /// request that was held; the third is the program.
 pub const HOPELESS_AFTER: u32 = 3;
 
+/// How often the memory of workers is looked at, when it has a limit: a look costs some microseconds for each worker, and
+/// within a second a program that runs wild takes less than a machine has.
+pub const MEMORY_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What a plan goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -19,6 +23,8 @@ pub struct Rules {
     pub scale: Scale,
     /// How many requests one of them takes at once; at least 1.
     pub concurrency: usize,
+    /// Whether their memory is looked at.
+    pub watches_memory: bool,
     /// The first pause before a worker that failed is replaced; doubled each time.
     pub restart_backoff_min: Duration,
     /// The longest pause. A worker that lived this long, or answered a request, and then failed has the failures before
@@ -49,6 +55,8 @@ pub enum Reason {
     NeverReady,
     /// It was silent for too long with a request.
     Condemned,
+    /// It has more memory than a worker may have.
+    Bloated,
     /// The pool ends, or has no more work for it.
     NotNeeded,
 }
@@ -81,6 +89,10 @@ pub fn plan(rules: &Rules, census: &Census, now: Instant) -> Plan {
         plan.wake_by(wanted.wake_at);
         plan.is_hopeless = is_hopeless(rules, census, now);
         plan.fill_seats(wanted.workers, census, now);
+        plan.replace_worn(census, now);
+        if rules.watches_memory && !census.workers.is_empty() {
+            plan.wake_by(Some(now + MEMORY_LOOK_INTERVAL));
+        }
         match rules.scale.surplus(census, now) {
             Surplus::None => {}
             Surplus::Leaves(id) => plan.actions.push(Action::Retire(id)),
@@ -111,6 +123,7 @@ impl Plan {
             _ if is_leaving => {}
             (Wish::End, _) => self.actions.push(end(Reason::NotNeeded)),
             _ if row.is_condemned => self.actions.push(end(Reason::Condemned)),
+            _ if row.is_bloated() => self.actions.push(end(Reason::Bloated)),
             _ if row.is_dismissed && row.in_flight == 0 => self.actions.push(end(Reason::NotNeeded)),
             (_, State::Retiring) if row.in_flight == 0 => self.actions.push(end(Reason::NotNeeded)),
             (_, State::Retiring) => {}
@@ -141,6 +154,16 @@ impl Plan {
         if resting > 0 {
             // What is hopeless may be tried again then, too.
             self.wake_by(census.next_rest_end(now));
+        }
+    }
+
+    /// One at a time: while one is replaced, the others serve.
+    fn replace_worn(&mut self, census: &Census, now: Instant) {
+        let serving = || census.workers.iter().filter(|row| row.state.serves());
+        self.wake_by(serving().filter_map(|row| row.quota.until).filter(|until| *until > now).min());
+        let is_changing = |row: &Row| !row.state.serves();
+        if self.actions.is_empty() && !census.workers.iter().any(is_changing) {
+            self.actions.extend(serving().find(|row| row.is_worn(now)).map(|row| Action::Retire(row.id)));
         }
     }
 
@@ -176,12 +199,14 @@ pub fn backoff(rules: &Rules, failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::quota::Quota;
     use crate::process::scale::Waiting;
 
     const SECOND: Duration = Duration::from_secs(1);
     const RULES: Rules = Rules {
         scale: Scale::fixed(2),
         concurrency: 1,
+        watches_memory: false,
         restart_backoff_min: Duration::from_millis(100),
         restart_backoff_max: Duration::from_secs(10),
         start_timeout: Duration::from_secs(30),
@@ -199,6 +224,8 @@ mod tests {
             served: 0,
             is_condemned: false,
             is_dismissed: false,
+            quota: Quota::default(),
+            memory: None,
         }
     }
 
@@ -397,5 +424,42 @@ mod tests {
             !plan(&ON_DEMAND, &census, now + SECOND).is_hopeless,
             "the one who waits is told by the attempt"
         );
+    }
+
+    #[test]
+    fn wish_23_worn_workers_are_replaced_one_at_a_time_when_their_time_has_come() {
+        let now = Instant::now();
+        let mut census = census(vec![row(1, State::Busy, now), row(2, State::Idle, now)]);
+        for (row, seconds) in census.workers.iter_mut().zip([20, 10]) {
+            row.quota.until = Some(now + seconds * SECOND);
+        }
+        assert_eq!(plan(&RULES, &census, now).wake_at, Some(now + 10 * SECOND));
+        let late = now + 100 * SECOND;
+        assert_eq!(plan(&RULES, &census, late).actions, [Action::Retire(WorkerId(1))]);
+        census.workers[0].state = State::Retiring;
+        census.workers[0].in_flight = 1;
+        assert_eq!(plan(&RULES, &census, late).actions, [], "the other serves until the first is replaced");
+        census.workers[0] = row(3, State::Starting, late);
+        census.workers[0].seat = 0;
+        assert_eq!(plan(&RULES, &census, late).actions, []);
+        census.workers[0].state = State::Idle;
+        assert_eq!(plan(&RULES, &census, late).actions, [Action::Retire(WorkerId(2))]);
+    }
+
+    #[test]
+    fn wish_23_much_memory_ends_a_worker_after_its_requests_and_too_much_at_once() {
+        let now = Instant::now();
+        let rules = Rules { watches_memory: true, ..RULES };
+        let mut census = census(vec![row(1, State::Busy, now), row(2, State::Idle, now)]);
+        census.workers[0].in_flight = 1;
+        census.workers[0].quota = Quota { memory: Some(100), memory_hard: Some(200), ..Quota::default() };
+        assert_eq!(plan(&rules, &census, now).wake_at, Some(now + MEMORY_LOOK_INTERVAL));
+        let mut actions = |bytes| {
+            census.workers[0].memory = Some(bytes);
+            plan(&rules, &census, now).actions
+        };
+        assert_eq!(actions(100), []);
+        assert_eq!(actions(101), [Action::Retire(WorkerId(1))]);
+        assert_eq!(actions(201), [Action::End(WorkerId(1), Reason::Bloated)]);
     }
 }

@@ -59,6 +59,8 @@ pub struct WorkerHandle {
     name: Arc<str>,
     address: PathBuf,
     concurrency: usize,
+    /// After so many requests it is dismissed.
+    max_requests: Option<u64>,
     in_flight: AtomicUsize,
     served: AtomicU64,
     /// When it last became free, in microseconds since it was started; 0 for never.
@@ -78,6 +80,7 @@ impl WorkerHandle {
         name: Arc<str>,
         address: PathBuf,
         concurrency: usize,
+        max_requests: Option<u64>,
         bell: Arc<Notify>,
     ) -> Self {
         Self {
@@ -85,6 +88,7 @@ impl WorkerHandle {
             name,
             address,
             concurrency,
+            max_requests,
             in_flight: AtomicUsize::new(0),
             served: AtomicU64::new(0),
             returned_us: AtomicU64::new(0),
@@ -119,6 +123,12 @@ impl WorkerHandle {
     #[must_use]
     pub const fn concurrency(&self) -> usize {
         self.concurrency
+    }
+
+    /// After how many requests it is to be dismissed.
+    #[must_use]
+    pub const fn max_requests(&self) -> Option<u64> {
+        self.max_requests
     }
 
     /// Notes that it was given a request.

@@ -153,6 +153,7 @@ pub enum Surplus {
 mod tests {
     use super::*;
     use crate::process::census::Wish;
+    use crate::process::quota::Quota;
 
     const MS: Duration = Duration::from_millis(1);
     const SECOND: Duration = Duration::from_secs(1);
@@ -175,6 +176,8 @@ mod tests {
                 served: 0,
                 is_condemned: false,
                 is_dismissed: false,
+                quota: Quota::default(),
+                memory: None,
             })
             .collect();
         Census {
