@@ -31,6 +31,14 @@ impl std::fmt::Debug for StartResponse<'_> {
 #[must_use = "an application returns it"]
 pub struct Answered(());
 
+#[cfg(feature = "tokio")]
+impl Answered {
+    /// For whoever has ended an answer.
+    pub(crate) const fn proof() -> Self {
+        Self(())
+    }
+}
+
 impl<'a> StartResponse<'a> {
     /// The start of an answer that goes there: for runners, tests and middlewares.
     pub fn new(outlet: &'a mut (dyn Outlet + 'a)) -> Self {

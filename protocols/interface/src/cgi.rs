@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::ExitCode;
 
-use gatebridge_cgi::{Environ, VariablesError, names};
+use gatebridge_cgi::{Environ, names};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
 use rustix::stdio::{stderr, stdin, stdout};
@@ -54,15 +54,8 @@ pub fn run_cgi(application: impl Application) -> ExitCode {
 
 /// The same, compiled once and apart from the program.
 pub(crate) fn answer(application: &dyn Application) -> ExitCode {
-    let environ = match environ() {
-        // The process ends with its request: to give back every variable before would only take time.
-        Ok(environ) => ManuallyDrop::new(environ),
-        Err(fault) => {
-            let text = format!("this is no CGI process: {fault}; a gateway sets RFC 3875's variables\n");
-            let _ = write_all(Descriptor(stderr()), &[text.as_bytes()]);
-            return EXIT_NO_CGI.into();
-        }
-    };
+    // The process ends with its request: to give back every variable before would only take time.
+    let Some(environ) = environ_or_complain().map(ManuallyDrop::new) else { return EXIT_NO_CGI.into() };
     let mut source = Stdin::new(environ.content_length.unwrap_or(0));
     let mut source = Pulled(&mut source);
     let mut input = Input::new(&mut source, Some(environ.content_length.unwrap_or(0)));
@@ -81,8 +74,15 @@ pub(crate) fn is_cgi() -> bool {
     std::env::var_os(names::GATEWAY_INTERFACE).is_some()
 }
 
-fn environ() -> Result<Environ, VariablesError> {
-    Environ::from_variables(std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())))
+/// The environ of the process; why there is none is told on standard error.
+pub(crate) fn environ_or_complain() -> Option<Environ> {
+    let variables = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
+    Environ::from_variables(variables)
+        .map_err(|fault| {
+            let text = format!("this is no CGI process: {fault}; a gateway sets RFC 3875's variables\n");
+            let _ = write_all(Descriptor(stderr()), &[text.as_bytes()]);
+        })
+        .ok()
 }
 
 /// Standard input, never read behind the body (RFC 3875 4.2).

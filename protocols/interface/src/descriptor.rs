@@ -35,3 +35,17 @@ pub(crate) fn write_all(mut out: impl Write, slices: &[&[u8]]) -> io::Result<()>
     }
     Ok(())
 }
+
+/// Writes slices to a descriptor, as many bytes as it takes at once.
+#[cfg(feature = "tokio")]
+pub(crate) fn next_slices(mut out: impl Write, slices: &[&[u8]]) -> io::Result<usize> {
+    let slices: Vec<io::IoSlice<'_>> =
+        slices.iter().filter(|slice| !slice.is_empty()).map(|slice| io::IoSlice::new(slice)).collect();
+    loop {
+        match out.write_vectored(&slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => return written,
+        }
+    }
+}

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Buf as _, Bytes};
 use gatebridge_cgi::Environ;
-use gatebridge_http1::{CloseReason, Event, Framing, Limits, PeerError, RequestHead, Response, Server};
+use gatebridge_http1::{
+    CloseReason, Event, Framing, Limits, PeerError, Piece, RequestHead, Response, SendError, Server,
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use rustix::net::{getpeername, getsockname, sockopt};
 
@@ -129,14 +131,35 @@ impl Exchange<'_> {
     }
 
     fn refuse(&self, fault: &PeerError) -> Result<(), Box<dyn std::error::Error>> {
-        let text = format!("{fault}\n");
-        let headers =
-            HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
         let mut out = Vec::new();
-        let length = Some(text.len() as u64);
-        self.server().send_response(&Response::new(StatusCode::BAD_REQUEST, &headers), length, &mut out)?;
-        Ok(self.write(&[&out, text.as_bytes()])?)
+        refuse(&mut self.server(), fault, &mut out)?;
+        Ok(self.write(&[&out])?)
     }
+}
+
+/// The answer to what is no request.
+pub(crate) fn refuse(server: &mut Server, fault: &PeerError, out: &mut Vec<u8>) -> Result<(), SendError> {
+    let text = format!("{fault}\n");
+    let headers =
+        HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
+    let response = Response::new(StatusCode::BAD_REQUEST, &headers);
+    server.send_response(&response, Some(text.len() as u64), out)?;
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+/// The length of a body in bytes, if it is known.
+pub(crate) const fn length(framing: &Framing) -> Option<u64> {
+    match framing {
+        Framing::None => Some(0),
+        Framing::Length(length) => Some(*length),
+        Framing::Chunked | Framing::UntilClose => None,
+    }
+}
+
+/// What has to be known of a request to answer it over HTTP.
+pub(crate) fn facts(environ: &Environ) -> Facts {
+    Facts { is_head: environ.method == Method::HEAD, takes_hints: environ.protocol == Version::HTTP_11 }
 }
 
 fn answer(application: &dyn Application, socket: &OwnedFd) -> Result<(), Box<dyn std::error::Error>> {
@@ -145,19 +168,13 @@ fn answer(application: &dyn Application, socket: &OwnedFd) -> Result<(), Box<dyn
     sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, None)?;
     // Between two requests a browser would keep a thread for nothing.
     exchange.server().close_after(CloseReason::RequestLimit);
-    let length = match head.body {
-        Framing::None => Some(0),
-        Framing::Length(length) => Some(length),
-        Framing::Chunked | Framing::UntilClose => None,
-    };
+    let length = length(&head.body);
     let environ = environ(head, length, socket);
     let mut source = Body { exchange: &exchange, current: Bytes::new(), has_ended: false };
     let mut pulled = Pulled(&mut source);
     let mut input = Input::new(&mut pulled, length);
-    let facts =
-        Facts { is_head: environ.method == Method::HEAD, takes_hints: environ.protocol == Version::HTTP_11 };
     let mut connection = Connection(&exchange);
-    let mut outlet = ScriptOutlet::new(&mut connection, facts);
+    let mut outlet = ScriptOutlet::new(&mut connection, facts(&environ));
     match perform(application, &environ, &mut input, &mut outlet) {
         Outcome::Answered if !source.has_ended => socket::linger(socket),
         Outcome::Answered | Outcome::Aborted => {}
@@ -167,7 +184,8 @@ fn answer(application: &dyn Application, socket: &OwnedFd) -> Result<(), Box<dyn
     Ok(())
 }
 
-fn environ(head: RequestHead, length: Option<u64>, socket: &OwnedFd) -> Environ {
+/// The environ of a request.
+pub(crate) fn environ(head: RequestHead, length: Option<u64>, socket: &OwnedFd) -> Environ {
     let local = getsockname(socket).ok().and_then(|address| SocketAddr::try_from(address).ok());
     let remote = getpeername(socket).ok().flatten().and_then(|address| SocketAddr::try_from(address).ok());
     let path = decode(head.target.path().as_bytes());
@@ -246,18 +264,7 @@ struct Connection<'a>(&'a Exchange<'a>);
 
 impl Connection<'_> {
     fn send_and(&self, [head, first, second]: [&[u8]; 3], ends: bool) -> io::Result<()> {
-        let mut tail = Vec::new();
-        let mut server = self.0.server();
-        let mut pieces = Vec::with_capacity(2);
-        for payload in [first, second] {
-            if !payload.is_empty() {
-                pieces.push((server.send_body(payload.len()).map_err(io::Error::other)?, payload));
-            }
-        }
-        if ends {
-            server.send_end(None, &mut tail).map_err(io::Error::other)?;
-        }
-        drop(server);
+        let (pieces, tail) = frame(&mut self.0.server(), [first, second], ends)?;
         let mut slices = vec![head];
         for (piece, payload) in &pieces {
             slices.extend([piece.prefix(), &payload[..piece.payload()], piece.suffix()]);
@@ -267,20 +274,41 @@ impl Connection<'_> {
     }
 }
 
+/// Frames pieces of a body, and perhaps its end.
+#[allow(clippy::type_complexity, reason = "the pieces around their payloads, and what comes behind them")]
+pub(crate) fn frame<'a>(
+    server: &mut Server,
+    payloads: [&'a [u8]; 2],
+    ends: bool,
+) -> io::Result<(Vec<(Piece, &'a [u8])>, Vec<u8>)> {
+    let (mut pieces, mut tail) = (Vec::with_capacity(2), Vec::new());
+    for payload in payloads.into_iter().filter(|payload| !payload.is_empty()) {
+        pieces.push((server.send_body(payload.len()).map_err(io::Error::other)?, payload));
+    }
+    if ends {
+        server.send_end(None, &mut tail).map_err(io::Error::other)?;
+    }
+    Ok((pieces, tail))
+}
+
+/// The bytes of a head, final or 1xx.
+pub(crate) fn head(server: &mut Server, head: &Head) -> io::Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(256);
+    if head.status.is_informational() {
+        server.send_informational(head.status, &head.headers, &mut out).map_err(io::Error::other)?;
+        return Ok(out);
+    }
+    // RFC 9110 6.6.1: whoever has a clock says what time it is.
+    let date =
+        HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())).map_err(io::Error::other)?;
+    let response = Response::new(head.status, &head.headers).date(&date);
+    server.send_response(&response, head.content_length(), &mut out).map_err(io::Error::other)?;
+    Ok(out)
+}
+
 impl Carrier for Connection<'_> {
-    fn head(&mut self, head: &Head) -> io::Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(256);
-        let mut server = self.0.server();
-        if head.status.is_informational() {
-            server.send_informational(head.status, &head.headers, &mut out).map_err(io::Error::other)?;
-            return Ok(out);
-        }
-        // RFC 9110 6.6.1: whoever has a clock says what time it is.
-        let date =
-            HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())).map_err(io::Error::other)?;
-        let response = Response::new(head.status, &head.headers).date(&date);
-        server.send_response(&response, head.content_length(), &mut out).map_err(io::Error::other)?;
-        Ok(out)
+    fn head(&mut self, answer: &Head) -> io::Result<Vec<u8>> {
+        head(&mut self.0.server(), answer)
     }
 
     fn send(&mut self, slices: [&[u8]; 3]) -> io::Result<()> {

@@ -64,9 +64,14 @@ impl Head {
     }
 }
 
+/// Whether a field is not an application's to set.
+pub(crate) fn is_reserved(name: &HeaderName) -> bool {
+    RESERVED.contains(&name.as_str())
+}
+
 /// Checks the names of fields, and that there is one sound length at the most.
 pub(crate) fn check(headers: &HeaderMap) -> Result<(), HeadError> {
-    if let Some(name) = headers.keys().find(|name| RESERVED.contains(&name.as_str())) {
+    if let Some(name) = headers.keys().find(|name| is_reserved(name)) {
         return Err(HeadError::Reserved { name: name.as_str().to_owned() });
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();

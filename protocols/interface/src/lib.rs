@@ -45,6 +45,18 @@
 //! | the answer | [`StartResponse`], [`Body`], [`Head`], [`Answered`] |
 //! | the ways to run it | [`serve`]; [`run_cgi`], [`run_fastcgi`], [`run_scgi`]; [`serve_fastcgi`], [`serve_scgi`]; `serve_http` with the feature `development`; [`perform`]; [`rehearse`] |
 //! | what a worker can be told | [`Settings`], [`Peers`], [`Stop`] |
+//! | all of it for tasks instead of threads | the module `tokio`, with the feature of this name |
+//! | services of tower, such as axum's routers | the module `tower`, with the feature of this name |
+//!
+//! # Features
+//!
+//! None is on by itself, and a program that turns none on holds nothing of them.
+//!
+//! | feature | is for |
+//! |---|---|
+//! | `development` | `serve` at a terminal or with `--listen ADDRESS`, and `serve_http` |
+//! | `tokio` | programs that wait on the network: async functions, one task for a request |
+//! | `tower` | programs that are a `tower::Service`, among them every axum router; includes `tokio` |
 //!
 //! # Beside PEP 3333
 //!
@@ -72,19 +84,22 @@
 //! | (nothing) | `is_aborted()`: nobody waits any more; reading and writing fail then |
 //! | (nothing) | Authorizers and Filters (FastCGI 1.0 6): the variable `FCGI_ROLE`, [`Input::next_stream`] |
 //! | (nothing) | what becomes of an error: a 500, or an answer that is visibly cut |
+//! | (nothing; that is ASGI's) | waiting without a thread: the module `tokio` |
 //!
-//! Neither has upgrades to other protocols, trailers, or waiting without a thread.
+//! Neither has upgrades to other protocols or trailers.
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod application;
+mod bell;
 mod cgi;
 mod descriptor;
 #[cfg(feature = "development")]
 mod development;
 mod fastcgi;
 mod head;
+mod inbox;
 mod input;
 mod inside;
 mod lint;
@@ -98,6 +113,10 @@ mod serve;
 mod settings;
 mod socket;
 mod stop;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod worker;
 
 pub use answer::{Answered, Body, Errors, StartResponse};
@@ -123,6 +142,8 @@ pub use settings::{
     DEFAULT_CONNECTION_REQUESTS, DEFAULT_CONNECTIONS, DEFAULT_THREADS, HEADER_TIMEOUT_MS, INPUT_BYTES,
     LINGER_MS, MAX_INPUT_BYTES, READ_BYTES, Settings,
 };
+#[cfg(feature = "tokio")]
+pub use settings::{DEFAULT_REQUESTS, ERRORS_BYTES, WRITE_BYTES};
 pub use socket::Peers;
 pub use stop::Stop;
 pub use worker::{EXIT_IMPATIENT, EXIT_NO_SOCKET, EXIT_SYSTEM};

@@ -70,7 +70,7 @@ pub const fn lint<A: Application>(application: A) -> Lint<A> {
 /// 9. It consumes no more of the input than it was shown ([`Violation::Consumed`]).
 #[derive(Debug, Clone, Copy)]
 pub struct Lint<A> {
-    application: A,
+    pub(crate) application: A,
 }
 
 /// A breach of the contract. See [`Lint`] for the whole of it.
@@ -172,7 +172,7 @@ struct Findings {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Notes(Arc<Mutex<Findings>>);
+pub(crate) struct Notes(Arc<Mutex<Findings>>);
 
 impl Notes {
     fn with<T>(&self, note: impl FnOnce(&mut Findings) -> T) -> T {
@@ -186,12 +186,17 @@ impl Notes {
     }
 
     /// Keeps the first error that goes to the application.
-    fn watch<T>(&self, result: io::Result<T>) -> io::Result<T> {
+    pub(crate) fn watch<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.inspect_err(|error| {
             self.with(|findings| {
                 findings.error.get_or_insert_with(|| error.to_string());
             });
         })
+    }
+
+    /// What the call has come to: a breach comes first.
+    pub(crate) fn verdict<T>(&self, called: Result<T>) -> Result<T> {
+        self.with(|findings| findings.violation.take()).map_or(called, |violation| Err(violation.into()))
     }
 
     fn aborted(&self, now: bool) -> bool {
@@ -209,7 +214,7 @@ impl Notes {
 
 impl<A: Application> Application for Lint<A> {
     fn call(&self, environ: &Environ, input: &mut Input<'_>, start: StartResponse<'_>) -> Result {
-        check_call(environ, input)?;
+        check_call(environ, input.length())?;
         watch(&self.application, environ, input, start)
     }
 }
@@ -225,15 +230,10 @@ pub(crate) fn watch(
     let notes = Notes::default();
     let length = input.length();
     let mut source = LintSource { shown: 0, notes: notes.clone(), inner: input };
-    let is_head = environ.method == Method::HEAD;
-    let onward = Onward::new(start);
-    let mut outlet = LintOutlet { onward, notes: notes.clone(), is_head, head: None, written: 0 };
+    let mut outlet = LintOutlet::new(Onward::new(start), notes.clone(), &environ.method);
     let mut watched = Input::new(&mut source, length);
     let called = application.call(environ, &mut watched, StartResponse::new(&mut outlet));
-    if let Some(violation) = notes.with(|findings| findings.violation.take()) {
-        return Err(violation.into());
-    }
-    let _answered = called?;
+    let _answered = notes.verdict(called)?;
     if !outlet.onward.has_ended() {
         return Err(Violation::NotEnded.into());
     }
@@ -241,7 +241,7 @@ pub(crate) fn watch(
 }
 
 /// The caller's rules that can be seen before the call.
-fn check_call(environ: &Environ, input: &Input<'_>) -> std::result::Result<(), Violation> {
+pub(crate) fn check_call(environ: &Environ, input: Option<u64>) -> std::result::Result<(), Violation> {
     let escaped = |value: &[u8]| value.escape_ascii().to_string();
     let is_path = |value: &[u8]| value.is_empty() || value.starts_with(b"/");
     if environ.server_name.is_empty() {
@@ -253,9 +253,8 @@ fn check_call(environ: &Environ, input: &Input<'_>) -> std::result::Result<(), V
     if !is_path(&environ.path_info) {
         return Err(Violation::PathInfo { value: escaped(&environ.path_info) });
     }
-    if input.length().is_some_and(|length| length != environ.content_length.unwrap_or(0)) {
-        let content_length = environ.content_length;
-        return Err(Violation::InputLength { input: input.length(), content_length });
+    if input.is_some_and(|length| length != environ.content_length.unwrap_or(0)) {
+        return Err(Violation::InputLength { input, content_length: environ.content_length });
     }
     Ok(())
 }
@@ -306,15 +305,25 @@ impl Source for LintSource<'_, '_> {
 }
 
 /// The answer, watched.
-struct LintOutlet<'a> {
-    onward: Onward<'a>,
+pub(crate) struct LintOutlet<O> {
+    pub(crate) onward: O,
     notes: Notes,
     is_head: bool,
     head: Option<(StatusCode, Option<u64>, bool)>,
     written: u64,
 }
 
-impl LintOutlet<'_> {
+impl<O> LintOutlet<O> {
+    pub(crate) fn new(onward: O, notes: Notes, method: &Method) -> Self {
+        Self { onward, notes, is_head: *method == Method::HEAD, head: None, written: 0 }
+    }
+
+    /// Keeps an error that goes to the application.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn watched<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        self.notes.watch(result)
+    }
+
     fn check_head(&mut self, head: &Head) -> std::result::Result<(), Violation> {
         let status = head.status.as_u16();
         let needed = match status {
@@ -370,7 +379,7 @@ impl LintOutlet<'_> {
     }
 }
 
-impl Outlet for LintOutlet<'_> {
+impl<O: Outlet> Outlet for LintOutlet<O> {
     fn early_hints(&mut self, headers: &HeaderMap) -> io::Result<bool> {
         let about_body = headers.keys().find(|name| [CONTENT_LENGTH, CONTENT_TYPE].contains(name));
         self.guard(about_body.map_or(Ok(()), |name| Err(Violation::Hint { field: name.clone() })))?;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io::Write as _;
+use std::ops::DerefMut;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gatebridge_cgi::Environ;
@@ -10,8 +11,8 @@ use crate::answer::{Answered, StartResponse};
 use crate::application::{Application, Error};
 use crate::input::Input;
 use crate::lint::watch;
-use crate::outlet::Outlet as _;
-use crate::script::{Progress, ScriptOutlet};
+use crate::outlet::Outlet;
+use crate::script::{Carrier, Progress, ScriptOutlet, ScriptWriter};
 
 /// What the client is told when an application fails: nothing that an application says in an error is for clients.
 const APOLOGY: &str = "The program that was to answer has failed. Its error log says why.\n";
@@ -43,17 +44,30 @@ pub(crate) fn perform(
             application.call(environ, input, start)
         }
     }));
+    conclude(called.unwrap_or_else(|payload| Err(panic_text(&*payload).into())), || name(environ), outlet)
+}
+
+/// What is said of a request whose application has failed.
+pub(crate) fn name(environ: &Environ) -> String {
+    let (script, path) = (environ.script_name.escape_ascii(), environ.path_info.escape_ascii());
+    format!("{} {script}{path}", environ.method)
+}
+
+/// Makes the best of what a call has come to.
+pub(crate) fn conclude<C: DerefMut<Target: Carrier> + Send>(
+    called: Result<Answered, Error>,
+    name: impl FnOnce() -> String,
+    outlet: &mut ScriptWriter<C>,
+) -> Outcome {
     let fault: Error = match called {
-        Ok(Ok(_)) if outlet.progress() == Progress::Ended => return Outcome::Answered,
-        Ok(Ok(_)) => "it returned the end of another request's answer".into(),
-        Ok(Err(error)) => error,
-        Err(payload) => panic_text(&*payload).into(),
+        Ok(_) if outlet.progress() == Progress::Ended => return Outcome::Answered,
+        Ok(_) => "it returned the end of another request's answer".into(),
+        Err(error) => error,
     };
     if outlet.is_aborted() {
         return Outcome::Aborted;
     }
-    let (script, path) = (environ.script_name.escape_ascii(), environ.path_info.escape_ascii());
-    let text = format!("{} {script}{path}: the application failed: {fault}\n", environ.method);
+    let text = format!("{}: the application failed: {fault}\n", name());
     // Without an error stream there is nobody to tell.
     let _ = outlet.errors(text.as_bytes());
     match outlet.progress() {
@@ -68,7 +82,7 @@ pub(crate) fn perform(
 }
 
 /// What a panic says: nearly always a text.
-fn panic_text(payload: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     match text.or_else(|| payload.downcast_ref::<&str>().copied()) {
         Some(text) => format!("it panicked: {}", text.escape_debug()),
@@ -76,7 +90,7 @@ fn panic_text(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-fn apologize(outlet: &mut ScriptOutlet<'_>) -> Result<Answered, Error> {
+fn apologize(outlet: &mut impl Outlet) -> Result<Answered, Error> {
     let mut body = StartResponse::new(outlet).start(500, [("Content-Type", "text/plain; charset=utf-8")])?;
     body.write_all(APOLOGY.as_bytes())?;
     Ok(body.end()?)

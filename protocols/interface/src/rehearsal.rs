@@ -65,7 +65,7 @@ pub fn rehearse(application: &dyn Application, environ: &Environ, body: &[u8]) -
 
 /// Keeps everything.
 #[derive(Default)]
-struct Keeping(Rehearsal);
+pub(crate) struct Keeping(pub(crate) Rehearsal);
 
 impl Outlet for Keeping {
     fn early_hints(&mut self, headers: &HeaderMap) -> io::Result<bool> {

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
-use gatebridge_cgi::Environ;
-use gatebridge_scgi::{Error, Server, ServerEvent};
+use gatebridge_cgi::{Environ, VariablesError};
+use gatebridge_scgi::{Error, Fault, Server, ServerEvent};
 use rustix::net::sockopt;
 
 use crate::application::Application;
@@ -92,7 +92,9 @@ fn answer(application: &dyn Application, socket: &OwnedFd) -> io::Result<()> {
                 // Who connects and says nothing, or says it byte by byte, does not keep the thread.
                 let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
                 sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(left))?;
-                if source.receive()? == 0 && source.server.next_event().is_err() && source.is_unspoken() {
+                if source.receive()? == 0
+                    && source.server.next_event().is_err_and(|error| is_unspoken(&error))
+                {
                     return Ok(());
                 }
             }
@@ -103,9 +105,7 @@ fn answer(application: &dyn Application, socket: &OwnedFd) -> io::Result<()> {
     let environ = match Environ::from_variables(headers.into_pairs()) {
         Ok(environ) => environ,
         Err(fault) => {
-            let text = format!("the SCGI headers make no request: {fault}\n");
-            let answer = format!("Status: 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n{text}");
-            write_all(Descriptor(socket.as_fd()), &[answer.as_bytes()])?;
+            write_all(Descriptor(socket.as_fd()), &[refusal(&fault).as_bytes()])?;
             return Err(as_text(fault));
         }
     };
@@ -121,6 +121,17 @@ fn answer(application: &dyn Application, socket: &OwnedFd) -> io::Result<()> {
         Outcome::Broken => sockopt::set_socket_linger(socket, Some(Duration::ZERO))?,
     }
     Ok(())
+}
+
+/// The answer to headers that make no request.
+pub(crate) fn refusal(fault: &VariablesError) -> String {
+    let text = format!("the SCGI headers make no request: {fault}\n");
+    format!("Status: 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n{text}")
+}
+
+/// Whether the peer left without a word, as those do who try whether a worker is there.
+pub(crate) const fn is_unspoken(error: &Error) -> bool {
+    matches!(error.fault(), Fault::HeaderTruncated { received: 0 })
 }
 
 /// Lets the end of the answer reach a peer that is still sending.
@@ -152,13 +163,6 @@ impl Body<'_> {
             self.server.receive(buffer.into());
         }
         Ok(count)
-    }
-
-    /// Whether the peer left without a word, as those do who try whether a worker is there.
-    fn is_unspoken(&mut self) -> bool {
-        use gatebridge_scgi::Fault;
-        let said = self.server.next_event().err();
-        matches!(said.as_ref().map(Error::fault), Some(Fault::HeaderTruncated { received: 0 }))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
+use std::ops::{DerefMut, Range};
 
 use gatebridge_cgi::Environ;
 use http::header::{CONTENT_LENGTH, HeaderMap};
@@ -85,10 +85,14 @@ impl From<&Environ> for Facts {
     }
 }
 
+/// Writes an answer as script output, to whatever carries it.
+// Not a parameter of each runner's own: a program that serves in three ways would hold three copies of what is below.
+pub(crate) type ScriptOutlet<'a> = ScriptWriter<&'a mut dyn Carrier>;
+
 /// Writes an answer as script output.
-pub(crate) struct ScriptOutlet<'a> {
-    // Not a parameter: a program that serves in three ways would hold three copies of what is below.
-    carrier: &'a mut dyn Carrier,
+#[derive(Debug)]
+pub(crate) struct ScriptWriter<C> {
+    carrier: C,
     facts: Facts,
     progress: Progress,
     /// Until it is written.
@@ -104,6 +108,12 @@ pub(crate) struct ScriptOutlet<'a> {
 
 impl<'a> ScriptOutlet<'a> {
     pub(crate) const fn new(carrier: &'a mut dyn Carrier, facts: Facts) -> Self {
+        Self::over(carrier, facts)
+    }
+}
+
+impl<C> ScriptWriter<C> {
+    pub(crate) const fn over(carrier: C, facts: Facts) -> Self {
         Self {
             carrier,
             facts,
@@ -114,6 +124,12 @@ impl<'a> ScriptOutlet<'a> {
             is_bodiless: false,
             taken: 0,
         }
+    }
+
+    /// What carries it.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn carrier(&self) -> &C {
+        &self.carrier
     }
 
     pub(crate) const fn progress(&self) -> Progress {
@@ -137,7 +153,9 @@ impl<'a> ScriptOutlet<'a> {
             _ => Ok(()),
         }
     }
+}
 
+impl<C: DerefMut<Target: Carrier>> ScriptWriter<C> {
     /// Sends everything that is held back, and `bytes`; `more` when more follows at once.
     fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<()> {
         let head = self.head.take();
@@ -157,7 +175,7 @@ impl<'a> ScriptOutlet<'a> {
     }
 }
 
-impl Outlet for ScriptOutlet<'_> {
+impl<C: DerefMut<Target: Carrier> + Send> Outlet for ScriptWriter<C> {
     fn early_hints(&mut self, headers: &HeaderMap) -> io::Result<bool> {
         if self.facts.takes_hints { self.carrier.early_hints(headers) } else { Ok(false) }
     }
@@ -232,7 +250,7 @@ impl Outlet for ScriptOutlet<'_> {
 }
 
 /// A head as script output has it: `Status` first, so that a gateway need not guess (RFC 3875 6.3.3).
-fn lines(head: &Head) -> Vec<u8> {
+pub(crate) fn lines(head: &Head) -> Vec<u8> {
     let mut lines = Vec::with_capacity(256);
     lines.extend_from_slice(b"Status: ");
     lines.extend_from_slice(head.status.as_str().as_bytes());

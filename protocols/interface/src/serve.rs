@@ -57,23 +57,48 @@ pub fn serve_with(application: impl Application, settings: &Settings) -> ExitCod
 /// Without settings the usual ones are made where they are needed: a CGI program has no use for them.
 fn find_out(application: &dyn Application, settings: Option<&Settings>) -> ExitCode {
     let settings = || settings.cloned().unwrap_or_default();
-    if is_worker() {
-        return on_descriptor_0("FastCGI or SCGI", |socket, stop| {
-            worker(application, socket, &settings(), stop)
-        });
+    match Start::of_process() {
+        Start::Worker => {
+            on_descriptor_0("FastCGI or SCGI", |socket, stop| worker(application, socket, &settings(), stop))
+        }
+        Start::Cgi => cgi::answer(application),
+        Start::Development(address) => develop(application, &address, &settings()),
+        Start::Mistake => mistaken(),
     }
-    if cgi::is_cgi() {
-        return cgi::answer(application);
+}
+
+/// How this process was started.
+pub(crate) enum Start {
+    Worker,
+    Cgi,
+    /// As a server for development at an address.
+    Development(String),
+    Mistake,
+}
+
+impl Start {
+    pub(crate) fn of_process() -> Self {
+        if is_worker() {
+            return Self::Worker;
+        }
+        if cgi::is_cgi() {
+            return Self::Cgi;
+        }
+        // Lesson 7: only now. Some gateways make a CGI program's arguments from the query.
+        let mut arguments = std::env::args_os().skip(1);
+        if arguments.next().is_some_and(|argument| argument == "--listen") {
+            let address = arguments.next().unwrap_or_default();
+            return Self::Development(address.to_string_lossy().into_owned());
+        }
+        if cfg!(feature = "development") && io::stdin().is_terminal() {
+            return Self::Development(DEVELOPMENT_ADDRESS.to_owned());
+        }
+        Self::Mistake
     }
-    // Lesson 7: only now. Some gateways make a CGI program's arguments from the query.
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|argument| argument == "--listen") {
-        let address = arguments.next().unwrap_or_default();
-        return develop(application, &address.to_string_lossy(), &settings());
-    }
-    if cfg!(feature = "development") && io::stdin().is_terminal() {
-        return develop(application, DEVELOPMENT_ADDRESS, &settings());
-    }
+}
+
+/// Explains a wrong start.
+pub(crate) fn mistaken() -> ExitCode {
     complain(&explanation());
     EXIT_NO_SOCKET.into()
 }
@@ -81,18 +106,7 @@ fn find_out(application: &dyn Application, settings: Option<&Settings>) -> ExitC
 /// Serves HTTP by itself until a signal says stop.
 #[cfg(feature = "development")]
 fn develop(application: &dyn Application, address: &str, settings: &Settings) -> ExitCode {
-    let listener = match std::net::TcpListener::bind(address) {
-        Ok(listener) => listener,
-        Err(error) => {
-            let hint = "--listen takes an address such as 127.0.0.1:8080";
-            complain(&format!("cannot listen at \"{address}\": {error}; {hint}"));
-            return EXIT_NO_SOCKET.into();
-        }
-    };
-    let bound = listener.local_addr().map_or_else(|_| address.to_owned(), |bound| bound.to_string());
-    complain(&format!(
-        "listening on http://{bound}/ for development; in earnest a gateway starts this program"
-    ));
+    let Some(listener) = development_listener(address) else { return EXIT_NO_SOCKET.into() };
     crate::worker::until_stopped("HTTP", |stop| {
         crate::development::serve(application, listener, settings, stop)
     })
@@ -100,6 +114,29 @@ fn develop(application: &dyn Application, address: &str, settings: &Settings) ->
 
 #[cfg(not(feature = "development"))]
 fn develop(_: &dyn Application, _: &str, _: &Settings) -> ExitCode {
+    undeveloped()
+}
+
+/// The listening socket of a server for development, which is announced, or a complaint.
+#[cfg(feature = "development")]
+pub(crate) fn development_listener(address: &str) -> Option<std::net::TcpListener> {
+    let listener = match std::net::TcpListener::bind(address) {
+        Ok(listener) => listener,
+        Err(error) => {
+            let hint = "--listen takes an address such as 127.0.0.1:8080";
+            complain(&format!("cannot listen at \"{address}\": {error}; {hint}"));
+            return None;
+        }
+    };
+    let bound = listener.local_addr().map_or_else(|_| address.to_owned(), |bound| bound.to_string());
+    complain(&format!(
+        "listening on http://{bound}/ for development; in earnest a gateway starts this program"
+    ));
+    Some(listener)
+}
+
+#[cfg(not(feature = "development"))]
+pub(crate) fn undeveloped() -> ExitCode {
     complain("--listen needs the feature `development` of the crate gatebridge-interface");
     EXIT_NO_SOCKET.into()
 }
@@ -119,7 +156,7 @@ fn explanation() -> String {
 
 /// What a worker's peers speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tongue {
+pub(crate) enum Tongue {
     FastCgi,
     Scgi,
 }
@@ -141,7 +178,7 @@ fn worker(
 
 /// Accepts connections until the first byte has come on one of them; `None` when told to stop before. Who says nothing
 /// keeps nobody up.
-fn listen_for_tongue(
+pub(crate) fn listen_for_tongue(
     listener: &Listener,
     first: &mut Vec<OwnedFd>,
     stop: &Stop,

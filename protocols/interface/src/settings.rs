@@ -8,6 +8,16 @@ pub const DEFAULT_THREADS: usize = 1;
 pub const DEFAULT_CONNECTIONS: usize = 512;
 /// 64 requests on one connection at once: they wait for threads, and each may hold [`INPUT_BYTES`].
 pub const DEFAULT_CONNECTION_REQUESTS: u16 = 64;
+/// 1,024 requests at once in the asynchronous shape: a task that waits costs a few kilobytes; beyond that, the queue is
+/// better kept by the gateway, which can refuse.
+#[cfg(feature = "tokio")]
+pub const DEFAULT_REQUESTS: usize = 1024;
+/// 64 KiB of an answer are taken from a task before it waits until they have left.
+#[cfg(feature = "tokio")]
+pub const WRITE_BYTES: usize = 64 * 1024;
+/// 64 KiB of errors that nobody has taken yet: a task that goes on without waiting gets an error instead of memory.
+#[cfg(feature = "tokio")]
+pub const ERRORS_BYTES: usize = 64 * 1024;
 /// 256 KiB of a body that the application has not read: then its connection is not read either, and whoever sends
 /// waits. Four times what a pipe holds.
 pub const INPUT_BYTES: usize = 256 * 1024;
@@ -30,8 +40,13 @@ pub const HEADER_TIMEOUT_MS: u64 = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Requests that are worked on at once, 1 and up. Default [`DEFAULT_THREADS`].
+    /// Threads, 1 and up. Each works on one request; in the asynchronous shape they share all of them. Default
+    /// [`DEFAULT_THREADS`].
     pub threads: usize,
+    /// Requests that are worked on at once in the asynchronous shape, 1 and up; others wait their turn. Default
+    /// [`DEFAULT_REQUESTS`].
+    #[cfg(feature = "tokio")]
+    pub max_requests: usize,
     /// Connections at once, 1 and up; further ones wait in the kernel. Default [`DEFAULT_CONNECTIONS`].
     pub max_connections: usize,
     /// Requests at once on one FastCGI connection, worked on or waiting; 1 refuses multiplexing. Default
@@ -45,6 +60,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             threads: DEFAULT_THREADS,
+            #[cfg(feature = "tokio")]
+            max_requests: DEFAULT_REQUESTS,
             max_connections: DEFAULT_CONNECTIONS,
             max_connection_requests: DEFAULT_CONNECTION_REQUESTS,
             peers: Peers::from_environment(),
@@ -57,6 +74,13 @@ impl Settings {
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
+    }
+
+    /// The same with so many requests at once in the asynchronous shape.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub fn max_requests(self, max_requests: usize) -> Self {
+        Self { max_requests: max_requests.max(1), ..self }
     }
 
     /// The same with so many requests at once on one FastCGI connection.

@@ -118,10 +118,19 @@ impl Listener {
 
 /// Whether the peer has closed, which says that nobody waits any more (lesson 49).
 pub(crate) fn has_gone(socket: &OwnedFd) -> bool {
-    let mut peer = [PollFd::new(socket, PollFlags::RDHUP)];
+    happened(socket, PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
+}
+
+/// Whether nothing can be written to the peer any more.
+#[cfg(feature = "tokio")]
+pub(crate) fn has_hung_up(socket: &OwnedFd) -> bool {
+    happened(socket, PollFlags::HUP | PollFlags::ERR)
+}
+
+fn happened(socket: &OwnedFd, what: PollFlags) -> bool {
+    let mut peer = [PollFd::new(socket, what & PollFlags::RDHUP)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-    poll(&mut peer, Some(&at_once)).is_ok() && peer[0].revents().intersects(gone)
+    poll(&mut peer, Some(&at_once)).is_ok() && peer[0].revents().intersects(what)
 }
 
 /// Ends the writing half, and reads on until the peer closes too: to close with bytes unread would be a reset, which

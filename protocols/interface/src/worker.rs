@@ -31,18 +31,33 @@ pub(crate) fn is_worker() -> bool {
 /// Runs a worker on the listening socket at descriptor 0 until a signal says stop.
 pub(crate) fn on_descriptor_0(what: &str, run: impl FnOnce(OwnedFd, &Stop) -> io::Result<()>) -> ExitCode {
     if !is_worker() {
-        complain(&format!(
-            "descriptor 0 is no listening socket, so there is nobody to speak {what} with; let a gateway start this \
-             program as a worker"
-        ));
-        return EXIT_NO_SOCKET.into();
+        return unsocketed(what);
     }
-    until_stopped(what, |stop| run(stdin().try_clone_to_owned()?, stop))
+    until_stopped(what, |stop| run(descriptor_0()?, stop))
+}
+
+/// Says that there is no listening socket.
+pub(crate) fn unsocketed(what: &str) -> ExitCode {
+    complain(&format!(
+        "descriptor 0 is no listening socket, so there is nobody to speak {what} with; let a gateway start this \
+         program as a worker"
+    ));
+    EXIT_NO_SOCKET.into()
+}
+
+/// Descriptor 0 under another number.
+pub(crate) fn descriptor_0() -> io::Result<OwnedFd> {
+    stdin().try_clone_to_owned()
 }
 
 /// Runs a server until a signal says stop.
 pub(crate) fn until_stopped(what: &str, run: impl FnOnce(&Stop) -> io::Result<()>) -> ExitCode {
-    match stop_by_signals().and_then(|stop| run(&stop)) {
+    ended(what, stop_by_signals().and_then(|stop| run(&stop)))
+}
+
+/// With which status a worker exits.
+pub(crate) fn ended(what: &str, outcome: io::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("the {what} worker cannot run on: {error}"));
@@ -52,7 +67,7 @@ pub(crate) fn until_stopped(what: &str, run: impl FnOnce(&Stop) -> io::Result<()
 }
 
 /// The first signal asks to stop, the second one does not ask.
-fn stop_by_signals() -> io::Result<Stop> {
+pub(crate) fn stop_by_signals() -> io::Result<Stop> {
     let told = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         // In this order: a signal finds the flag as the one before has left it.

@@ -9,8 +9,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use gatebridge_interface::{Settings, Stop, serve_http};
-use rig::{DEADLINE, questions};
+use gatebridge_interface::{Settings, Stop};
+use rig::{DEADLINE, shape};
 
 struct Server {
     address: SocketAddr,
@@ -24,8 +24,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(Stop::new().unwrap());
         let told = Arc::clone(&stop);
-        let thread =
-            std::thread::spawn(move || serve_http(questions(), listener, &Settings::default(), &told));
+        let thread = std::thread::spawn(move || shape::serve_http(listener, &Settings::default(), &told));
         Self { address, stop, thread: Some(thread) }
     }
 

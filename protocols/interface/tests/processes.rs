@@ -15,22 +15,19 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 
 use gatebridge_fastcgi::Role;
-use gatebridge_interface::{EXIT_BROKEN, EXIT_NO_CGI, EXIT_NO_SOCKET, Settings, serve_with};
+use gatebridge_interface::{EXIT_BROKEN, EXIT_NO_CGI, EXIT_NO_SOCKET};
 use gatebridge_scgi::HeaderWriter;
 use rig::fastcgi::{Peer, listener};
-use rig::{questions, variables};
+use rig::{shape, variables};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Set when this program is to be the program that is tested.
 const PROGRAM: &str = "GATEBRIDGE_TEST_PROGRAM";
 
-fn main() -> ExitCode {
-    match std::env::var(PROGRAM).as_deref() {
-        Ok("cgi") => return gatebridge_interface::run_cgi(questions()),
-        // Not wrapped, so that it is the runner who watches.
-        Ok("bare") => return serve_with(rig::answer, &Settings::default()),
-        Ok(_) => return serve_with(questions(), &Settings::default().threads(2)),
-        Err(_) => {}
+#[allow(unreachable_pub, missing_docs, reason = "asynchronous_processes calls it")]
+pub fn main() -> ExitCode {
+    if let Ok(way) = std::env::var(PROGRAM) {
+        return shape::program(&way);
     }
     let tests: [(&str, fn()); 17] = [
         ("a_small_answer_is_one_write", a_small_answer_is_one_write),

@@ -10,9 +10,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use gatebridge_interface::{Settings, Stop, serve_scgi};
+use gatebridge_interface::{Settings, Stop};
 use gatebridge_scgi::HeaderWriter;
-use rig::{DEADLINE, questions, variables};
+use rig::{DEADLINE, shape, variables};
 
 struct Worker {
     address: SocketAddr,
@@ -26,7 +26,7 @@ impl Worker {
         let address = listener.local_addr().unwrap();
         let (stop, settings) = (Arc::new(Stop::new().unwrap()), Settings::default().threads(threads));
         let told = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || serve_scgi(questions(), listener, &settings, &told));
+        let thread = std::thread::spawn(move || shape::serve_scgi(listener, &settings, &told));
         Self { address, stop, thread: Some(thread) }
     }
 
@@ -99,7 +99,7 @@ fn a_unix_socket_does_as_well() {
     let (path, listener) = rig::fastcgi::listener();
     let stop = Arc::new(Stop::new().unwrap());
     let told = Arc::clone(&stop);
-    let worker = std::thread::spawn(move || serve_scgi(questions(), listener, &Settings::default(), &told));
+    let worker = std::thread::spawn(move || shape::serve_scgi(listener, &Settings::default(), &told));
     let mut stream = UnixStream::connect(&path).unwrap();
     stream.write_all(&head("GET", "/hello", 0)).unwrap();
     assert!(rest(&mut stream).ends_with("\r\n\r\nhello\n"));
@@ -192,4 +192,14 @@ fn told_to_stop_it_finishes_what_is_in_flight() {
     stream.write_all(b"2").unwrap();
     assert!(rest(&mut stream).ends_with("\r\n\r\n1\n"));
     worker.wait();
+}
+
+#[test]
+fn a_long_body_comes_whole() {
+    let worker = Worker::new(1);
+    for length in [65_536, 300_000, 3_000_000] {
+        let body = vec![b'x'; length];
+        let answer = worker.ask("POST", "/count", &body);
+        assert!(answer.ends_with(&format!("\r\n\r\n{length} of Some({length})\n")), "{answer}");
+    }
 }

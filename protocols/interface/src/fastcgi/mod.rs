@@ -12,10 +12,11 @@
 //! A kept connection therefore costs no thread, and a body that nobody reads stops its own connection only. Whoever
 //! answers writes to the socket itself, and waits there for a slow peer.
 
+pub(crate) mod codec;
 mod connection;
 mod queue;
 mod reactor;
-mod request;
+pub(crate) mod request;
 mod wake;
 
 use std::io;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use gatebridge_cgi::VariablesError;
-use gatebridge_fastcgi::{Params, ProtocolStatus, Role};
+use gatebridge_fastcgi::{Params, ProtocolStatus};
 
 use crate::application::Application;
 use crate::input::{Input, Pulled};
@@ -34,7 +35,8 @@ use crate::settings::Settings;
 use crate::socket::Listener;
 use crate::stop::Stop;
 
-use connection::{Connection, Out, joined};
+use codec::{Out, joined};
+use connection::Connection;
 use queue::{Job, Queue};
 use reactor::Reactor;
 use request::{Request, RequestSource};
@@ -120,7 +122,7 @@ pub(crate) fn serve_first(
 /// Answers one request.
 fn work(application: &dyn Application, job: Job, waker: &Waker) {
     let Job { request, params, connection } = job;
-    let ended = if request.is_cut() {
+    let ended = if request.inbox.is_cut() {
         connection.finish(&request, &[], request.status())
     } else {
         answer(application, &request, &params, &connection, waker)
@@ -134,20 +136,18 @@ fn work(application: &dyn Application, job: Job, waker: &Waker) {
 
 fn answer(
     application: &dyn Application,
-    request: &std::sync::Arc<Request>,
+    request: &Request,
     params: &Params,
     connection: &Connection,
     waker: &Waker,
 ) -> io::Result<()> {
-    let environ = match request::environ(params, request.role) {
+    let environ = match request.environ(params) {
         Ok(environ) => environ,
         Err(fault) => return refuse(request, connection, &fault),
     };
-    // Lesson 44: without a length there may well be a body; its stream has an end of its own.
-    let length = if request.role == Role::Authorizer { Some(0) } else { environ.content_length };
-    let mut source = RequestSource::new(request, connection, waker, &environ);
+    let mut source = RequestSource::new(request, demand(connection, waker), &environ);
     let mut source = Pulled(&mut source);
-    let mut input = Input::new(&mut source, length);
+    let mut input = Input::new(&mut source, request.input_length(&environ));
     let mut records = Records { request, connection, waker };
     let mut outlet = ScriptOutlet::new(&mut records, Facts::from(&environ));
     match perform(application, &environ, &mut input, &mut outlet) {
@@ -159,10 +159,18 @@ fn answer(
 
 /// The Web server's variables make no request.
 fn refuse(request: &Request, connection: &Connection, fault: &VariablesError) -> io::Result<()> {
-    let text = format!("the FastCGI variables make no request: {fault}\n");
+    let (answer, text) = codec::refusal(fault);
     connection.send(request, Out::Stderr, &[text.as_bytes()])?;
-    let answer = format!("Status: 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n{text}");
     connection.finish(request, &[answer.as_bytes()], ProtocolStatus::RequestComplete)
+}
+
+/// Wakes the thread that reads the connection, if that stands still for the sake of another request.
+fn demand<'a>(connection: &'a Connection, waker: &'a Waker) -> impl Fn() + Send + 'a {
+    move || {
+        if connection.is_paused() {
+            waker.wake();
+        }
+    }
 }
 
 /// Script output as records.
@@ -174,7 +182,7 @@ struct Records<'a> {
 
 impl Records<'_> {
     fn wait_for_turn(&self) {
-        self.request.wait_for_turn(self.connection, self.waker);
+        self.request.wait_for_turn(demand(self.connection, self.waker));
     }
 }
 
@@ -189,7 +197,7 @@ impl Carrier for Records<'_> {
 
     fn finish(&mut self, slices: [&[u8]; 3]) -> io::Result<()> {
         self.wait_for_turn();
-        if self.request.is_cut() {
+        if self.request.inbox.is_cut() {
             let message = "the request was aborted before its answer ended";
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, message));
         }
@@ -205,6 +213,6 @@ impl Carrier for Records<'_> {
     }
 
     fn is_aborted(&self) -> bool {
-        self.request.is_aborted()
+        self.request.inbox.is_aborted()
     }
 }

@@ -5,11 +5,11 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gatebridge_fastcgi::{Capabilities, Server, ServerLimits};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
+use super::codec::Codec;
 use super::connection::Connection;
 use super::queue::{Job, Queue};
 use super::wake::Waker;
@@ -132,23 +132,9 @@ impl<'a> Reactor<'a> {
     }
 
     fn add(&mut self, socket: OwnedFd) {
-        let server = Server::new(self.limits(), self.capabilities());
-        let connection = Arc::new(Connection::new(socket, server));
+        let codec = Codec::new(self.settings, self.settings.threads);
+        let connection = Arc::new(Connection::new(socket, codec));
         self.peers.push(Peer { connection, is_open: true, close_at: None, is_gone: false });
-    }
-
-    fn limits(&self) -> ServerLimits {
-        ServerLimits { max_requests: self.settings.max_connection_requests.max(1), ..ServerLimits::default() }
-    }
-
-    /// The truth about this worker (FastCGI 1.0 4.1).
-    fn capabilities(&self) -> Capabilities {
-        let number = |count: usize| Some(u32::try_from(count.max(1)).unwrap_or(u32::MAX));
-        Capabilities {
-            max_conns: number(self.settings.max_connections),
-            max_reqs: number(self.settings.threads),
-            mpxs_conns: Some(self.settings.max_connection_requests > 1),
-        }
     }
 
     /// Something is the matter with a connection.

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use gatebridge_fastcgi::{Client, ClientEvent, ClientLimits, ProtocolStatus, RequestId, Role};
-use gatebridge_interface::{Application, Settings, Stop, serve_fastcgi};
+use gatebridge_interface::{Settings, Stop};
 
-use super::{DEADLINE, questions, variables};
+use super::{DEADLINE, shape, variables};
 
 /// A worker in a thread of its own.
 pub struct Worker {
@@ -21,14 +21,10 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(settings: Settings) -> Self {
-        Self::with(questions(), settings)
-    }
-
-    pub fn with(application: impl Application + 'static, settings: Settings) -> Self {
         let (path, listener) = listener();
         let stop = Arc::new(Stop::new().unwrap());
         let told = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || serve_fastcgi(application, listener, &settings, &told));
+        let thread = std::thread::spawn(move || shape::serve_fastcgi(listener, &settings, &told));
         Self { path, stop, thread: Some(thread) }
     }
 
@@ -97,9 +93,14 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(stream: UnixStream) -> Self {
+        Self::with_limit(stream, 100)
+    }
+
+    /// One that has so many requests in progress.
+    pub fn with_limit(stream: UnixStream, max_requests: u16) -> Self {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        let client = Client::new(ClientLimits { max_requests: 100, ..ClientLimits::default() });
+        let client = Client::new(ClientLimits { max_requests, ..ClientLimits::default() });
         Self { client, stream, replies: Vec::new() }
     }
 

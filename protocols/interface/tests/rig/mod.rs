@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 pub mod fastcgi;
+pub mod shape;
+#[cfg(feature = "tokio")]
+pub mod tasks;
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
@@ -14,7 +17,7 @@ use gatebridge_interface::{Application, Environ, Input, Lint, Result, StartRespo
 /// How long a test waits for an event before it fails.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-const TEXT: [(&str, &str); 1] = [("Content-Type", "text/plain")];
+pub const TEXT: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
 /// The application of all tests: PATH_INFO says what it does.
 pub fn questions() -> Lint<impl Application> {
@@ -127,12 +130,12 @@ pub fn answer(environ: &Environ, input: &mut Input<'_>, mut start: StartResponse
 }
 
 /// A variable that is no field.
-fn variable(environ: &Environ, name: &str) -> Vec<u8> {
+pub fn variable(environ: &Environ, name: &str) -> Vec<u8> {
     let found = environ.front_variables.iter().find(|(other, _)| other == name);
     found.map(|(_, value)| value.to_vec()).unwrap_or_default()
 }
 
-fn list(environ: &Environ) -> String {
+pub fn list(environ: &Environ) -> String {
     let mut text = String::new();
     environ.walk(&mut |name: &[u8], value: &[u8]| {
         text += &format!("{}={}\n", name.escape_ascii(), value.escape_ascii());
