@@ -11,6 +11,8 @@
 mod arrival;
 mod intake;
 mod payload;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::convert::Infallible;
