@@ -12,7 +12,7 @@ mod arrival;
 mod intake;
 mod payload;
 #[cfg(test)]
-mod tests;
+mod service_tests;
 mod upload;
 
 use std::convert::Infallible;
