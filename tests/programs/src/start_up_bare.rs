@@ -5,6 +5,6 @@
 
 fn main() {
     print!(
-        "Status: 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 16\r\n\r\nHello from Rust\n"
+        "Status: 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 16\r\n\r\nHello from Rust\n"
     );
 }
