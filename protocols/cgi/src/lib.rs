@@ -55,6 +55,7 @@ mod error;
 mod fields;
 pub mod limits;
 pub mod names;
+mod proxied;
 mod script;
 mod variables;
 mod walker;

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Version};
 use crate::environ::{Environ, Redirect, Scheme};
 use crate::error::{Excerpt, VariablesError};
 use crate::limits::MAX_VARIABLES;
-use crate::{fields, names};
+use crate::{fields, names, proxied};
 
 impl Environ {
     /// The environ that a list of variables describes: a FastCGI front's params, an SCGI front's headers, a
@@ -237,6 +237,7 @@ impl Reading {
         environ.method = self.method.ok_or(VariablesError::NoMethod)?;
         environ.server_port = self.port.unwrap_or(environ.scheme.default_port());
         environ.redirect_status = self.redirect_status.unwrap_or(environ.redirect_status);
+        split_proxied(&mut environ);
         if let Some(url) = self.redirect_url {
             let method = self.redirect_method.and_then(|method| Method::from_bytes(&method).ok());
             environ.redirect = Some(Redirect {
@@ -255,6 +256,22 @@ impl Reading {
         }
         Ok(environ)
     }
+}
+
+/// Gives a program behind Apache's proxy modules its path info back, or the name of its file.
+fn split_proxied(environ: &mut Environ) {
+    let Some(filename) = &environ.script_filename else { return };
+    let Some(path) = proxied::path(filename.as_os_str().as_bytes()) else { return };
+    let whole = environ.script_name.clone();
+    let length = if environ.path_info.is_empty() { proxied::info_length(&whole, path) } else { None };
+    environ.script_filename = match length {
+        Some(length) => {
+            environ.path_info = whole.slice(whole.len() - length..);
+            environ.script_name = whole.slice(..whole.len() - length);
+            None
+        }
+        None => Some(self::path(path)),
+    };
 }
 
 fn malformed(name: &'static str, value: &[u8], wanted: &'static str) -> VariablesError {
