@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::process::ExitCode;
 
 use gatebridge_cgi::{Environ, names};
+use http::Method;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
 use rustix::stdio::{stderr, stdin, stdout};
@@ -19,6 +20,10 @@ use crate::descriptor::{Descriptor, write_all};
 use crate::input::{Input, Pull, Pulled};
 use crate::perform::{Outcome, perform};
 use crate::script::{Carrier, Facts, ScriptOutlet};
+use crate::socket;
+
+/// What the client's `Transfer-Encoding` would be: gateways that take an upload in chunks apart do not pass it on.
+const TRANSFER_ENCODING: &str = "HTTP_TRANSFER_ENCODING";
 
 /// Bytes of the request's body that are read at once. Sixteen pages: what a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
@@ -30,7 +35,8 @@ pub const EXIT_NO_CGI: u8 = 64;
 
 /// Answers the one request of a CGI process, and says with which status to exit.
 ///
-/// It reads the environment, gives the application the standard input up to `CONTENT_LENGTH`, and writes its answer to
+/// It reads the environment, gives the application the standard input up to `CONTENT_LENGTH` (behind Apache, an upload
+/// whose client does not tell its length up to its end), and writes its answer to
 /// standard output: a small one by a single system call. There is no runtime, no thread and no signal handler; a
 /// gateway that wants the program to stop ends the process.
 ///
@@ -56,12 +62,17 @@ pub fn run_cgi(application: impl Application) -> ExitCode {
 pub(crate) fn answer(application: &dyn Application) -> ExitCode {
     // The process ends with its request: to give back every variable before would only take time.
     let Some(environ) = environ_or_complain().map(ManuallyDrop::new) else { return EXIT_NO_CGI.into() };
-    let mut source = Stdin::new(environ.content_length.unwrap_or(0));
-    let mut source = Pulled(&mut source);
-    let mut input = Input::new(&mut source, Some(environ.content_length.unwrap_or(0)));
+    let length = length(&environ);
+    let mut body = Stdin::new(length.unwrap_or(u64::MAX));
+    let mut source = Pulled(&mut body);
+    let mut input = Input::new(&mut source, length);
     let mut stdout = Stdout;
     let mut outlet = ScriptOutlet::new(&mut stdout, Facts::from(&*environ));
-    match perform(application, &environ, &mut input, &mut outlet) {
+    let outcome = perform(application, &environ, &mut input, &mut outlet);
+    if body.left > 0 {
+        leave_body();
+    }
+    match outcome {
         Outcome::Answered | Outcome::Aborted => ExitCode::SUCCESS,
         // Lesson 12: only the exit status can say that the output is not whole.
         Outcome::Broken => EXIT_BROKEN.into(),
@@ -74,6 +85,16 @@ pub(crate) fn is_cgi() -> bool {
     std::env::var_os(names::GATEWAY_INTERFACE).is_some()
 }
 
+/// The length of the body; `None` when it lasts until standard input ends.
+pub(crate) fn length(environ: &Environ) -> Option<u64> {
+    // Lesson 44: RFC 3875 4.2 knows no body without a length, but Apache sends one for an upload in chunks, and says so.
+    let is_chunked = || std::env::var_os(TRANSFER_ENCODING).is_some_and(|coding| coding == "chunked");
+    if environ.content_length.is_none() && environ.method != Method::GET && is_chunked() {
+        return None;
+    }
+    Some(environ.content_length.unwrap_or(0))
+}
+
 /// The environ of the process; why there is none is told on standard error.
 pub(crate) fn environ_or_complain() -> Option<Environ> {
     let variables = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
@@ -83,6 +104,16 @@ pub(crate) fn environ_or_complain() -> Option<Environ> {
             let _ = write_all(Descriptor(stderr()), &[text.as_bytes()]);
         })
         .ok()
+}
+
+/// Leaves the rest of a body that was not read to its end. Where standard input is a socket and standard output is the
+/// same one (Apache's mod_cgid), to end with bytes unread would be a reset, which takes the answer with it (lesson 39).
+#[cold]
+pub(crate) fn leave_body() {
+    let status = rustix::fs::fstat(stdin());
+    if status.is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Socket) {
+        socket::linger(stdin());
+    }
 }
 
 /// Standard input, never read behind the body (RFC 3875 4.2).
@@ -106,7 +137,7 @@ impl Pull for Stdin {
             let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(READ_BYTES);
             self.buffer.resize(wanted, 0);
             let count = rustix::io::retry_on_intr(|| rustix::io::read(stdin(), &mut self.buffer[..wanted]))?;
-            self.left -= count as u64;
+            self.left = if count == 0 { 0 } else { self.left - count as u64 };
             self.ready = 0..count;
         }
         Ok(&self.buffer[self.ready.clone()])

@@ -128,9 +128,9 @@ impl<'a> Input<'a> {
         Self { source, length, read: 0 }
     }
 
-    /// The length of the whole body in bytes, if it is known. In CGI and SCGI it always is: without a
-    /// `CONTENT_LENGTH` there is no body, and this is `Some(0)`. A FastCGI body without one lasts until its stream ends,
-    /// and may well have bytes.
+    /// The length of the whole body in bytes, if it is known. In SCGI it always is: without a `CONTENT_LENGTH` there is no
+    /// body, and this is `Some(0)`; in CGI too, but for uploads in chunks behind Apache. A FastCGI body without one lasts
+    /// until its stream ends, and may well have bytes.
     #[must_use]
     pub const fn length(&self) -> Option<u64> {
         self.length

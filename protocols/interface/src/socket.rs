@@ -135,7 +135,8 @@ fn happened(socket: &OwnedFd, what: PollFlags) -> bool {
 
 /// Ends the writing half, and reads on until the peer closes too: to close with bytes unread would be a reset, which
 /// takes the end of the answer with it (RFC 9112 9.6).
-pub(crate) fn linger(socket: &OwnedFd) {
+pub(crate) fn linger(socket: impl AsFd) {
+    let socket = socket.as_fd();
     let deadline = Instant::now() + Duration::from_millis(LINGER_MS);
     if shutdown(socket, Shutdown::Write).is_err() {
         return;

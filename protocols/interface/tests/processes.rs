@@ -29,10 +29,15 @@ pub fn main() -> ExitCode {
     if let Ok(way) = std::env::var(PROGRAM) {
         return shape::program(&way);
     }
-    let tests: [(&str, fn()); 17] = [
+    let tests: [(&str, fn()); 19] = [
         ("a_small_answer_is_one_write", a_small_answer_is_one_write),
         ("a_cgi_program_answers", a_cgi_program_answers),
         ("a_body_is_read_to_its_length_and_no_further", a_body_is_read_to_its_length_and_no_further),
+        (
+            "lesson_39_an_unread_socket_does_not_take_the_answer",
+            lesson_39_an_unread_socket_does_not_take_the_answer,
+        ),
+        ("lesson_44_chunks_without_a_length_are_a_body", lesson_44_chunks_without_a_length_are_a_body),
         ("a_body_may_be_a_file", a_body_may_be_a_file),
         ("a_program_may_answer_with_a_file", a_program_may_answer_with_a_file),
         ("lesson_48_head_has_no_body", lesson_48_head_has_no_body),
@@ -150,6 +155,45 @@ fn a_body_is_read_to_its_length_and_no_further() {
     let cut = with_body(cgi("POST", "/count", Some("50")), b"cut");
     assert!(text(&cut.stdout).starts_with("Status: 500 "), "{}", text(&cut.stdout));
     assert!(text(&cut.stderr).contains("3 of 50 bytes"), "{}", text(&cut.stderr));
+}
+
+/// One socket for input and output, as Apache's mod_cgid has it.
+fn with_socket(mut command: Command) -> (UnixStream, Child) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(rig::DEADLINE)).unwrap();
+    let theirs = OwnedFd::from(theirs);
+    let child = command.stdin(theirs.try_clone().unwrap()).stdout(theirs).spawn().unwrap();
+    (ours, child)
+}
+
+fn lesson_39_an_unread_socket_does_not_take_the_answer() {
+    for path in ["/hello", "/fail"] {
+        let (mut ours, mut child) = with_socket(cgi("POST", path, Some("300000")));
+        // The half of it, so that the program ends while there is something to come.
+        ours.write_all(&[b'x'; 150_000]).unwrap();
+        let mut answer = String::new();
+        ours.read_to_string(&mut answer).unwrap();
+        let whole = answer.ends_with("\r\n\r\nhello\n") || answer.starts_with("Status: 500 ");
+        assert!(whole, "{answer}");
+        // It need not wait for ever.
+        let _ = ours.write_all(&[b'x'; 150_000]);
+        drop(ours);
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+fn lesson_44_chunks_without_a_length_are_a_body() {
+    let ask = |method: &str, coding: &str| {
+        let mut command = cgi(method, "/count", None);
+        command.env("HTTP_TRANSFER_ENCODING", coding);
+        let output = with_body(command, &[b'x'; 100_000]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(rig::body(&output.stdout))
+    };
+    assert_eq!(ask("POST", "chunked"), "100000 of None\n");
+    // Nobody says that there is a body.
+    assert_eq!(ask("POST", "identity"), "0 of Some(0)\n");
+    assert_eq!(ask("GET", "chunked"), "0 of Some(0)\n");
 }
 
 fn a_body_may_be_a_file() {

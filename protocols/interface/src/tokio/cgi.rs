@@ -20,7 +20,7 @@ use super::perform::{Link, Ways};
 use super::serve::run;
 use super::single::{Intake, answer};
 use super::socket::{advance, read, watch};
-use crate::cgi::{EXIT_BROKEN, EXIT_NO_CGI, environ_or_complain};
+use crate::cgi::{self, EXIT_BROKEN, EXIT_NO_CGI, environ_or_complain};
 use crate::descriptor::{Descriptor, next_slices, write_all};
 use crate::perform::Outcome;
 use crate::script::Facts;
@@ -41,7 +41,7 @@ pub fn run_cgi(application: impl Application) -> ExitCode {
 /// The same where a runtime runs already.
 pub(super) async fn answer_one(application: impl Application) -> ExitCode {
     let Some(environ) = environ_or_complain() else { return EXIT_NO_CGI.into() };
-    let length = environ.content_length.unwrap_or(0);
+    let length = cgi::length(&environ);
     let streams = Stream::new(stdin(), Interest::READABLE)
         .and_then(|input| Ok((input, Stream::new(stdout(), Interest::WRITABLE | Interest::ERROR)?)));
     let (input, output) = match streams {
@@ -51,10 +51,15 @@ pub(super) async fn answer_one(application: impl Application) -> ExitCode {
             return EXIT_SYSTEM.into();
         }
     };
-    let (mut intake, mut link) = (Stdin { input, output: &output, left: length }, Stdout(&output));
+    let (mut intake, mut link) =
+        (Stdin { input, output: &output, left: length.unwrap_or(u64::MAX) }, Stdout(&output));
     let facts = Facts::from(&environ);
     let parts = (&mut intake, &mut link);
-    match answer(&application, (environ, Some(length)), (Script, facts), parts, &Ways::default()).await {
+    let outcome = answer(&application, (environ, length), (Script, facts), parts, &Ways::default()).await;
+    if intake.left > 0 {
+        cgi::leave_body();
+    }
+    match outcome {
         Outcome::Answered | Outcome::Aborted => ExitCode::SUCCESS,
         // Lesson 12: only the exit status can say that the output is not whole.
         Outcome::Broken => EXIT_BROKEN.into(),
@@ -140,7 +145,7 @@ impl Intake for Stdin<'_> {
         }
         let readable = (Interest::READABLE, PollFlags::IN);
         let piece = self.input.when(readable, |input| read(input, wanted, Bytes::copy_from_slice)).await?;
-        self.left -= piece.len() as u64;
+        self.left = if piece.is_empty() { 0 } else { self.left - piece.len() as u64 };
         Ok(piece)
     }
 
