@@ -5,49 +5,7 @@
 
 mod common;
 
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
-use std::process::{Child, Command, Stdio};
-
-use common::{Answer, Client, Folder, Lines, Peer, noise, process};
-use rustix::process::Signal;
-
-/// A worker that was started as every process manager starts one: its listening socket is its standard input.
-struct Worker {
-    child: Child,
-    stderr: Lines,
-}
-
-impl Worker {
-    fn new(folder: &Folder, name: &str, socket: &str) -> Self {
-        let test = std::env::current_exe().unwrap();
-        let path = test.parent().unwrap().with_file_name("examples").join(name);
-        let listener = UnixListener::bind(folder.join(socket)).unwrap();
-        let mut command = Command::new(&path);
-        command.stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| {
-            panic!("{}: {error}; `cargo build --examples` builds it", path.display());
-        });
-        let stderr = Lines::of(name, child.stderr.take().unwrap());
-        Self { child, stderr }
-    }
-
-    /// Tells it to stop, and waits until it has.
-    fn stop(&mut self) {
-        process::signal(self.child.id(), Signal::TERM);
-        assert!(process::ends_within(self.child.id(), common::DEADLINE), "the worker does not end");
-        assert!(self.child.wait().unwrap().success());
-        self.stderr.wait_for_end();
-        assert_eq!(self.stderr.all(), Vec::<String>::new(), "the worker complains");
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use common::{Answer, Client, Folder, Peer, Worker, example, noise};
 
 /// nginx before two workers of one program: `/fastcgi` with kept connections, and `/scgi`.
 struct Site {
@@ -61,7 +19,7 @@ const WAYS: [&str; 2] = ["fastcgi", "scgi"];
 impl Site {
     fn new(name: &str) -> Self {
         let folder = Folder::new();
-        let workers = WAYS.map(|way| Worker::new(&folder, name, &format!("{way}.sock")));
+        let workers = WAYS.map(|way| Worker::new(&example(name), &folder, &format!("{way}.sock"), &[]));
         let dir = folder.path().display();
         // nginx's own words for a group of servers cannot be avoided here.
         let groups = format!("upstream kept {{ server unix:{dir}/fastcgi.sock; keepalive 16; }}\n");
@@ -119,7 +77,10 @@ fn hello_is_a_worker_of_nginx() {
         let head = site.ask("HEAD", &format!("/{way}"), b"").expect(200);
         assert_eq!((head.text().as_str(), head.field("content-length")), ("", Some("16")));
     }
-    site.workers.iter_mut().for_each(Worker::stop);
+    for worker in &mut site.workers {
+        worker.terminate();
+        worker.wait();
+    }
 }
 
 #[test]

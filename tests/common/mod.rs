@@ -3,6 +3,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`asked`] | what every server before a program on the interface crate is asked |
 //! | [`backs`] | every kind of back, each with the same application behind it |
 //! | [`folder`] | a temporary folder that goes away with the test |
 //! | [`gateway`] | the program under test, from a configuration's text to `ready`, killed on drop |
@@ -12,6 +13,7 @@
 //! | [`process`] | `/proc`: descendants, descriptors, memory, the end of a process |
 //! | [`told`] | how a failure must be told, on its page and in the log |
 //! | [`peer`] | other programs in the foreground: workers, nginx, php-fpm, Git |
+//! | [`server`] | servers of other people before one program on the interface crate |
 //! | [`ways`] | an example program, run in every way that there is |
 //!
 //! Nothing here sleeps for a fixed time: a test waits for an event, and fails when [`DEADLINE`] is over.
@@ -20,6 +22,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![allow(clippy::print_stderr, reason = "what a failed test says of its processes")]
 
+pub mod asked;
 pub mod backs;
 pub mod client;
 pub mod folder;
@@ -28,6 +31,7 @@ pub mod lines;
 pub mod peer;
 pub mod process;
 pub mod record;
+pub mod server;
 pub mod told;
 pub mod ways;
 
@@ -38,6 +42,7 @@ pub use gateway::Gateway;
 pub use lines::Lines;
 pub use peer::Peer;
 pub use record::{Gate, Record};
+pub use server::{Server, Worker};
 pub use ways::{BEHIND_A_GATEWAY, EVERY_WAY, Standing, Way, Ways, example};
 
 use std::path::{Path, PathBuf};
