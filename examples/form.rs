@@ -10,8 +10,9 @@
 use std::fmt::{self, Display};
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::process::ExitCode;
+use std::task::Poll;
 
-use futures_util::stream;
+use futures_util::stream::{self, Stream};
 use gatebridge_interface::{Environ, Error, Input, Result, StartResponse, serve};
 use multer::bytes::Bytes;
 use multer::{Constraints, Field, Multipart, SizeLimit};
@@ -79,15 +80,15 @@ fn read_urlencoded(input: &mut Input<'_>) -> Result<Vec<Found>, Refusal> {
     Ok(form_urlencoded::parse(&body).into_owned().collect())
 }
 
-/// multer parses what comes as a stream of pieces, and is asynchronous. Here a piece is waited for where it is read, so the
-/// future that it makes never has to be: `block_on` runs straight through it, and there is no runtime.
+/// multer parses what comes as a stream of pieces, and is asynchronous. Here a piece is waited for where it is read, so there
+/// is nothing else to wait for: `block_on` runs through it on this thread, and there is no runtime.
 fn read_multipart(kind: &str, input: &mut Input<'_>) -> Result<Vec<Found>, Refusal> {
     if input.length().is_some_and(|length| length > UPLOAD_BYTES) {
         return Err(too_much("An upload", UPLOAD_BYTES));
     }
     let boundary = multer::parse_boundary(kind).map_err(refusal)?;
     let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(UPLOAD_BYTES));
-    let mut parts = Multipart::with_constraints(stream::iter(pieces(input)), boundary, limits);
+    let mut parts = Multipart::with_constraints(pieces(input), boundary, limits);
     pollster::block_on(async {
         let mut found = Vec::new();
         while let Some(part) = parts.next_field().await.map_err(refusal)? {
@@ -126,16 +127,26 @@ async fn digest(file: &str, mut part: Field<'_>) -> Result<String, Refusal> {
     Ok(format!("{file}: {count} bytes, SHA-256 {digest}"))
 }
 
-/// The body in pieces as they come, none larger than the buffer of whoever reads it.
-fn pieces(input: &mut Input<'_>) -> impl Iterator<Item = std::io::Result<Bytes>> + Send {
-    std::iter::from_fn(move || match input.fill_buf() {
-        Ok([]) => None,
-        Ok(bytes) => {
-            let piece = Bytes::copy_from_slice(bytes);
-            input.consume(piece.len());
-            Some(Ok(piece))
+/// The body in pieces as they come, none larger than the buffer of whoever reads it. multer gathers what a stream has ready
+/// before it looks at it, and this one has the whole upload ready if it is asked long enough: so it says "not yet" after
+/// each piece, and is asked again at once.
+fn pieces(input: &mut Input<'_>) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+    let mut has_given = false;
+    stream::poll_fn(move |context| {
+        has_given = !has_given;
+        if !has_given {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        Err(error) => Some(Err(error)),
+        Poll::Ready(match input.fill_buf() {
+            Ok([]) => None,
+            Ok(bytes) => {
+                let piece = Bytes::copy_from_slice(bytes);
+                input.consume(piece.len());
+                Some(Ok(piece))
+            }
+            Err(error) => Some(Err(error)),
+        })
     })
 }
 

@@ -204,6 +204,39 @@ fn a_form_answers_the_same_in_every_way() {
 }
 
 #[test]
+fn an_upload_is_refused_before_it_is_sent() {
+    let ways = Ways::new("form");
+    for way in EVERY_WAY {
+        let mut client = ways.connect(way);
+        client.send(format!(
+            "POST {}/ HTTP/1.1\r\nHost: {}.test\r\nContent-Type: multipart/form-data; boundary=gate\r\n\
+             Content-Length: 70000000\r\n\r\n--gate\r\n",
+            way.mount(),
+            way.name()
+        ));
+        // Nothing more is sent.
+        let answer = client.receive().expect(413).text();
+        assert!(answer.contains("An upload may have 67108864 bytes"), "{way:?}: {answer}");
+    }
+}
+
+#[test]
+fn an_upload_is_never_held_whole() {
+    let ways = Ways::new("form");
+    let upload = [
+        &b"--gate\r\nContent-Disposition: form-data; name=file; filename=large\r\n\r\n"[..],
+        &noise(8, 12 * 1024 * 1024),
+        b"\r\n--gate--\r\n",
+    ]
+    .concat();
+    let fields = [("Content-Type", "multipart/form-data; boundary=gate")];
+    let answer = ways.ask(Way::Development, "POST", "/", &fields, &upload).expect(200).text();
+    assert!(answer.contains("large: 12582912 bytes"), "{answer}");
+    let peak_kib = process::peak_resident_kib(ways.processes(Way::Development)[0]);
+    assert!(peak_kib < 9 * 1024, "{peak_kib} KiB for 12 MiB");
+}
+
+#[test]
 fn middlewares_answer_the_same_in_every_way() {
     compare(
         "middleware",
