@@ -51,7 +51,7 @@ pub enum Format {
     Json,
 }
 
-/// The access log's entrance; once the last handle is dropped, the writer writes what waits and ends.
+/// The access log's entrance; once it is closed, or the last handle is dropped, the writer writes what waits and ends.
 #[derive(Debug)]
 pub struct AccessLog {
     messages: SyncSender<Message>,
@@ -65,12 +65,14 @@ pub struct AccessLog {
 struct Missed {
     records: AtomicU64,
     reopen: AtomicBool,
+    close: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Message {
     Record(Box<Record>),
     Reopen,
+    Close,
 }
 
 impl AccessLog {
@@ -84,9 +86,13 @@ impl AccessLog {
         let missed = Arc::new(Missed::default());
         let (messages, inbox) = sync_channel(MAX_WAITING_RECORDS);
         let (ending, ended) = sync_channel(0);
-        let mut writer = Writer { settings, output, missed: Arc::clone(&missed), batch: String::new() };
+        let missing = Arc::clone(&missed);
+        let mut writer =
+            Writer { settings, output, missed: missing, batch: String::new(), is_closing: false };
         std::thread::Builder::new().name("access-log".into()).spawn(move || {
+            // The inbox goes first: who has seen the end finds nobody who takes a record.
             let _ending: SyncSender<()> = ending;
+            let inbox = inbox;
             writer.run(&inbox);
         })?;
         Ok(Self { messages, missed, ended: Mutex::new(Some(ended)) })
@@ -99,14 +105,17 @@ impl AccessLog {
         }
     }
 
-    /// Drops this handle, which must be the last, and waits until everything is written. Blocks for at most `patience`:
-    /// whoever reads a pipe may have stopped, and must not keep the gateway from ending.
+    /// Waits until everything is written that came before, and ends the log: what comes later, by handles that others still
+    /// have, is lost. Blocks for at most `patience`: whoever reads a pipe may have stopped, and must not keep the gateway
+    /// from ending.
     ///
     /// Whether all is written.
     #[must_use]
-    pub fn close(self: Arc<Self>, patience: Duration) -> bool {
+    pub fn close(&self, patience: Duration) -> bool {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(self);
+        if self.messages.try_send(Message::Close).is_err() {
+            self.missed.close.store(true, Ordering::Release);
+        }
         ended.is_some_and(|ended| ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected))
     }
 }
@@ -124,11 +133,13 @@ struct Writer {
     output: Box<dyn Write + Send>,
     missed: Arc<Missed>,
     batch: String,
+    /// What waits is written, and nothing is waited for.
+    is_closing: bool,
 }
 
 impl Writer {
     fn run(&mut self, inbox: &Receiver<Message>) {
-        while let Ok(message) = inbox.recv() {
+        while let Some(message) = if self.is_closing { inbox.try_recv().ok() } else { inbox.recv().ok() } {
             self.take(message);
             while self.batch.len() < BATCH_BYTES
                 && let Ok(message) = inbox.try_recv()
@@ -149,6 +160,7 @@ impl Writer {
                 self.write();
                 self.reopen();
             }
+            Message::Close => self.is_closing = true,
         }
     }
 
@@ -171,6 +183,7 @@ impl Writer {
         if self.missed.reopen.swap(false, Ordering::Acquire) {
             self.reopen();
         }
+        self.is_closing |= self.missed.close.load(Ordering::Acquire);
     }
 }
 
@@ -233,6 +246,22 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("/after") && !text.contains("/before"));
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_handle_that_somebody_keeps_does_not_keep_the_log_open() {
+        let name = format!("gatebridge-access-{}", String::from_utf8_lossy(&crate::exchange::unique_id()));
+        let path = std::env::temp_dir().join(name);
+        let log = Arc::new(start(&path).unwrap());
+        let kept = Arc::clone(&log);
+        for number in 0..1000 {
+            log.finish(testing::record(&format!("/{number}")));
+        }
+        assert!(log.close(PATIENCE), "the writer waits for a handle");
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1000);
+        kept.finish(testing::record("/late"));
+        assert_eq!(kept.missed.records.load(Ordering::Relaxed), 1);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
