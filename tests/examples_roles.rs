@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod common;
-#[path = "../protocols/interface/tests/rig/mod.rs"]
-mod rig;
+#[path = "../protocols/interface/tests/rig/peer.rs"]
+mod peer;
 
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -14,10 +14,10 @@ use common::{Client, Folder, Peer, Standing, program};
 use gatebridge_fastcgi::Role;
 
 /// A worker, and a connection to it.
-fn worker(name: &str) -> (Folder, Standing, rig::fastcgi::Peer) {
+fn worker(name: &str) -> (Folder, Standing, peer::Peer) {
     let folder = Folder::new();
     let worker = Standing::new(name, &folder, "worker.sock", &[]);
-    let peer = rig::fastcgi::Peer::new(UnixStream::connect(worker.socket()).unwrap());
+    let peer = peer::Peer::new(UnixStream::connect(worker.socket()).unwrap());
     (folder, worker, peer)
 }
 

@@ -1,21 +1,20 @@
 //! What the tests of the runners share: the application that they run, always under lint; it must not know the runners.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the rig")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part of the rig")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 pub mod fastcgi;
+pub mod peer;
 pub mod shape;
 #[cfg(feature = "tokio")]
 pub mod tasks;
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gatebridge_interface::{Application, Environ, Input, Lint, Result, StartResponse, lint};
-
-/// How long a test waits for an event before it fails.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub use peer::{DEADLINE, body, variables};
 
 pub const TEXT: [(&str, &str); 1] = [("Content-Type", "text/plain")];
 
@@ -141,28 +140,4 @@ pub fn list(environ: &Environ) -> String {
         text += &format!("{}={}\n", name.escape_ascii(), value.escape_ascii());
     });
     text
-}
-
-/// The variables of a request for this path.
-pub fn variables<'a>(method: &'a str, path: &'a str, length: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
-    let mut variables = vec![
-        ("GATEWAY_INTERFACE", "CGI/1.1"),
-        ("SERVER_PROTOCOL", "HTTP/1.1"),
-        ("REQUEST_METHOD", method),
-        ("SCRIPT_NAME", "/questions"),
-        ("PATH_INFO", path),
-        ("QUERY_STRING", "a=b"),
-        ("SERVER_NAME", "test.example"),
-        ("SERVER_PORT", "80"),
-        ("SERVER_SOFTWARE", "gatebridge/0.1.0"),
-        ("HTTP_X_FROM", "test"),
-    ];
-    variables.extend(length.map(|length| ("CONTENT_LENGTH", length)));
-    variables
-}
-
-/// Script output without its head.
-pub fn body(output: &[u8]) -> &[u8] {
-    let end = output.windows(4).position(|four| four == b"\r\n\r\n");
-    end.map_or(b"", |end| &output[end + 4..])
 }
