@@ -33,13 +33,14 @@ fn the_example_answers_as_a_script_and_as_a_part_of_the_server() {
 
 /// The lines of the environ example that say something about the request, and nothing of the way to the program.
 fn request(text: &str) -> BTreeSet<&str> {
-    const DIFFERENT: [&str; 12] = [
+    const DIFFERENT: [&str; 13] = [
         "DOCUMENT_ROOT",
         "FCGI_ROLE",
         "LANG",
         "LC_CTYPE",
         "PATH",
         "PATH_TRANSLATED",
+        "QUEUE_WAIT_US",
         "REMOTE_PORT",
         "REQUEST_URI",
         "SCRIPT_FILENAME",
