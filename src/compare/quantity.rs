@@ -95,7 +95,7 @@ pub fn percent(share: f64) -> String {
         percent if percent < 0.005 => "0%".to_owned(),
         small if small < 0.995 => format!("{percent:.2}%"),
         middle if middle < 9.95 => format!("{percent:.1}%"),
-        _ => format!("{percent:.0}%"),
+        _ => format!("{}%", grouped(&format!("{percent:.0}"))),
     }
 }
 
@@ -183,9 +183,15 @@ mod tests {
         {
             assert_eq!(ratio(value), expected);
         }
-        for (value, expected) in
-            [(0.0, "0%"), (0.0031, "0.31%"), (0.042, "4.2%"), (0.0999, "10%"), (0.18, "18%"), (1.0, "100%")]
-        {
+        for (value, expected) in [
+            (0.0, "0%"),
+            (0.0031, "0.31%"),
+            (0.042, "4.2%"),
+            (0.0999, "10%"),
+            (0.18, "18%"),
+            (1.0, "100%"),
+            (12.34, "1,234%"),
+        ] {
             assert_eq!(percent(value), expected);
         }
         for (value, expected) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {

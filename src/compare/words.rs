@@ -23,7 +23,7 @@ pub fn headline(findings: &Findings, verdicts: &Verdicts) -> String {
             Some(times) => {
                 format!("{} answers {} times as fast as {}.", slowest.fastest, ratio(times), slowest.name)
             }
-            None => "All answer equally fast, as far as this run could see.".to_owned(),
+            None => "Who answers faster, this run could not see.".to_owned(),
         };
     }
     match fastest(findings).and_then(|only| Some((only, only.p50_us()?))) {
@@ -44,9 +44,26 @@ fn payoff_headline(payoff: &Payoff, who: &str) -> String {
         }
         BreakEven::Never => format!("{who} does not pay: a process per request answers faster."),
         BreakEven::WithinNoise => {
-            format!("{who} and a process per request answer equally fast, as far as this run could see.")
+            if is_close(payoff.cgi_us / payoff.warm_us) {
+                format!("{who} and a process per request answer equally fast, as far as this run could see.")
+            } else {
+                format!(
+                    "Whether {} pays for itself, this run could not see: it was too noisy.",
+                    lower_first(who)
+                )
+            }
         }
     }
+}
+
+/// Whether two figures are so near each other that nobody would ask for the difference.
+fn is_close(ratio: f64) -> bool {
+    (1.0 / (1.0 + NOISY_COEFFICIENT)..=1.0 + NOISY_COEFFICIENT).contains(&ratio)
+}
+
+/// A sentence's own first word, within another sentence.
+fn lower_first(who: &str) -> String {
+    who.strip_prefix("A persistent").map_or_else(|| who.to_owned(), |rest| format!("a persistent{rest}"))
 }
 
 /// When a persistent program pays for itself, with the figures that say so.
@@ -67,8 +84,8 @@ pub fn payoff(payoff: &Payoff) -> String {
         BreakEven::Never => format!("{persistent} never pays for itself: {figures}."),
         BreakEven::WithinNoise => {
             format!(
-                "{persistent} has nothing to pay for itself from: {warm} and {cold} by {cgi} differ by less than the \
-                 rounds do."
+                "Whether {persistent} pays for itself, this run could not see: its {warm} and the {cold} of {cgi} differ \
+                 by less than the rounds do."
             )
         }
     }
@@ -104,9 +121,47 @@ pub fn own_share(contestant: &Contestant) -> Option<String> {
     ))
 }
 
-/// What is wrong, and what to do.
+/// What is wrong, and what to do; what is wrong with several contestants alike is one sentence.
 #[must_use]
-pub fn warning(warning: &Warning) -> String {
+pub fn warnings(verdicts: &Verdicts) -> Vec<String> {
+    let is_shared = |one: &Warning| matches!(one, Warning::Noisy { .. } | Warning::TooShort { .. });
+    let mut sentences: Vec<String> =
+        verdicts.warnings.iter().filter(|one| !is_shared(one)).map(warning).collect();
+    let noisy: Vec<String> = verdicts.warnings.iter().filter_map(noise).collect();
+    if !noisy.is_empty() {
+        sentences.push(format!(
+            "The rounds differ by more than {}: {}. End what else is running, or use more and longer rounds.",
+            percent(NOISY_COEFFICIENT),
+            noisy.join("; "),
+        ));
+    }
+    let short: Vec<(String, u64)> = verdicts.warnings.iter().filter_map(shortness).collect();
+    if let Some(times) = short.iter().map(|(_, times)| *times).max() {
+        let who: Vec<&str> = short.iter().map(|(who, _)| who.as_str()).collect();
+        sentences.push(format!(
+            "Too few requests for all percentiles, so some are left out (-): {}. Measure {} times as long to have them.",
+            who.join("; "),
+            count(times),
+        ));
+    }
+    sentences
+}
+
+/// How much the rounds of a contestant differ, if that is the warning.
+fn noise(warning: &Warning) -> Option<String> {
+    let Warning::Noisy { name, figure, coefficient } = warning else { return None };
+    Some(format!("{name} by {} in {figure}", percent(*coefficient)))
+}
+
+/// Which percentile a contestant has too few requests for, if that is the warning; and how many times as many it takes.
+fn shortness(warning: &Warning) -> Option<(String, u64)> {
+    let Warning::TooShort { name, count: made, percentile, needed } = warning else { return None };
+    let who = format!("{name} made {}, and p{percentile} takes {}", count(*made), count(*needed));
+    Some((who, needed.div_ceil((*made).max(1))))
+}
+
+/// One warning that is of one contestant, or of the run.
+fn warning(warning: &Warning) -> String {
     match warning {
         Warning::Failed { name, reason } => format!("{name} was not measured: {reason}"),
         Warning::Errors { name, count: failed, kinds } => format!(
@@ -128,20 +183,9 @@ pub fn warning(warning: &Warning) -> String {
              more.",
             if *rounds == 1 { "" } else { "s" },
         ),
-        Warning::Noisy { name, figure, coefficient } => format!(
-            "{name}: its rounds differ by {} in {figure} (more than {} is noise): end what else is running, or use \
-             more and longer rounds.",
-            percent(*coefficient),
-            percent(NOISY_COEFFICIENT),
-        ),
-        Warning::TooShort { name, count: made, percentile, needed } => format!(
-            "{name}: {} request{} are too few for p{percentile}, which takes {}: it is left out (-); measure {} times \
-             as long to have it.",
-            count(*made),
-            if *made == 1 { "" } else { "s" },
-            count(*needed),
-            count(needed.div_ceil((*made).max(1))),
-        ),
+        // Said for all contestants together.
+        Warning::Noisy { .. } => noise(warning).unwrap_or_default(),
+        Warning::TooShort { .. } => shortness(warning).map(|(who, _)| who).unwrap_or_default(),
     }
 }
 
@@ -211,10 +255,10 @@ mod tests {
             (
                 BreakEven::WithinNoise,
                 Difference::Unseen,
-                "A persistent worker and a process per request answer equally fast, as far as this run could see.",
-                "worker has nothing to pay for itself from: 100 µs and 2.00 ms by cgi differ by less than the rounds \
-                 do."
-                .to_owned(),
+                "Whether a persistent worker pays for itself, this run could not see: it was too noisy.",
+                "Whether worker pays for itself, this run could not see: its 100 µs and the 2.00 ms of cgi differ by \
+                 less than the rounds do."
+                    .to_owned(),
             ),
         ] {
             let one = payoff_of(break_even, difference);
@@ -235,10 +279,7 @@ mod tests {
         assert_eq!(headline_of(vec![]), "Nothing could be measured.");
         assert_eq!(headline_of(vec![cgi.clone()]), "cgi answers in 2.00 ms.");
         assert_eq!(headline_of(vec![cgi.clone(), nginx.clone()]), "nginx answers 20 times as fast as cgi.");
-        assert_eq!(
-            headline_of(vec![worker.clone(), nginx]),
-            "All answer equally fast, as far as this run could see."
-        );
+        assert_eq!(headline_of(vec![worker.clone(), nginx]), "Who answers faster, this run could not see.");
         let mut slow = contestant("slow", Mode::Scgi, "hello", 120.0);
         slow.start_up.as_mut().unwrap().total_us.median = 4_000.0;
         assert_eq!(
@@ -290,19 +331,42 @@ mod tests {
                 Warning::FewRounds { rounds: 1 },
                 "With 1 round nobody knows how much chance there is in a difference: use --rounds 3 or more.",
             ),
-            (
-                Warning::Noisy { name: name(), figure: "median latency".into(), coefficient: 0.4 },
-                "a: its rounds differ by 40% in median latency (more than 25% is noise): end what else is running, or \
-                 use more and longer rounds.",
-            ),
-            (
-                Warning::TooShort { name: name(), count: 4_000, percentile: 99.9, needed: 10_000 },
-                "a: 4,000 requests are too few for p99.9, which takes 10,000: it is left out (-); measure 3 times as \
-                 long to have it.",
-            ),
         ] {
             assert_eq!(warning(&cause), expected);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_several_is_said_once() {
+        let noisy = |name: &str, coefficient| Warning::Noisy {
+            name: name.into(),
+            figure: "median latency".into(),
+            coefficient,
+        };
+        let short = |name: &str, made, percentile, needed| Warning::TooShort {
+            name: name.into(),
+            count: made,
+            percentile,
+            needed,
+        };
+        let warnings_of =
+            |warnings| super::warnings(&Verdicts { payoffs: Vec::new(), standings: Vec::new(), warnings });
+        assert_eq!(warnings_of(Vec::new()), Vec::<String>::new());
+        let causes = vec![
+            noisy("a", 0.4),
+            short("a", 4_000, 99.9, 10_000),
+            Warning::FewRounds { rounds: 1 },
+            noisy("b", 12.34),
+            short("b", 3, 50.0, 20),
+        ];
+        let expected = [
+            "With 1 round nobody knows how much chance there is in a difference: use --rounds 3 or more.",
+            "The rounds differ by more than 25%: a by 40% in median latency; b by 1,234% in median latency. End what else \
+             is running, or use more and longer rounds.",
+            "Too few requests for all percentiles, so some are left out (-): a made 4,000, and p99.9 takes 10,000; b made \
+             3, and p50 takes 20. Measure 7 times as long to have them.",
+        ];
+        assert_eq!(warnings_of(causes), expected);
     }
 
     #[test]

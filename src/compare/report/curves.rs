@@ -80,9 +80,9 @@ pub(super) fn latency(findings: &Findings) -> Result<Option<String>, ChartError>
                 .collect();
             pen.line(&points, Ink::Series(*place), 2.5)?;
             let told = curve.iter().zip(&points);
-            for (_, point) in
-                told.filter(|((percentile, _), _)| [50.0, 90.0, 99.0, 99.9].contains(percentile))
-            {
+            for (_, point) in told.filter(|((percentile, _), _)| {
+                curve.len() == 1 || [50.0, 90.0, 99.0, 99.9].contains(percentile)
+            }) {
                 pen.mark(*point, *place)?;
             }
         }

@@ -35,7 +35,7 @@ pub fn json(findings: &Findings) -> Result<String, serde_json::Error> {
         headline: words::headline(findings, &verdicts),
         sentences: Sentences {
             conclusions: words::conclusions(findings, &verdicts),
-            warnings: verdicts.warnings.iter().map(words::warning).collect(),
+            warnings: words::warnings(&verdicts),
         },
         verdicts: &verdicts,
     };

@@ -48,7 +48,7 @@ fn opening(out: &mut String, findings: &Findings, verdicts: &Verdicts, headline:
     out.push_str("</header>\n");
     if !verdicts.warnings.is_empty() {
         out.push_str("<aside>\n<h2>Before you believe it</h2>\n");
-        list(out, "warnings", &verdicts.warnings.iter().map(words::warning).collect::<Vec<_>>());
+        list(out, "warnings", &words::warnings(verdicts));
         out.push_str("</aside>\n");
     }
 }

@@ -82,9 +82,9 @@ pub fn table(findings: &Findings, paint: Paint) -> String {
     for sentence in words::conclusions(findings, &verdicts) {
         paragraph(&mut out, &visible(&sentence), "- ", str::to_owned);
     }
-    for warning in &verdicts.warnings {
+    for warning in words::warnings(&verdicts) {
         // What a program or its gateway said may have lines of its own.
-        for (index, line) in words::warning(warning).lines().enumerate() {
+        for (index, line) in warning.lines().enumerate() {
             let mark = if index == 0 { "! " } else { "    " };
             paragraph(&mut out, &visible(line), mark, |line| paint.warning(line));
         }
