@@ -5,16 +5,15 @@
 
 mod common;
 
-use common::{Folder, Gateway, Record, backs, fixture, noise};
+use common::{Folder, Gateway, Record, fixture, noise};
 
 fn start(folder: &Folder, speak: &str, mode: &str, count: u32, record: &Record) -> Gateway {
     let config = format!(
         "[pool.app]\nspeak = \"{speak}\"\n\
-         command = [\"{}\", \"--mode\", \"{mode}\", \"--single\", \"--count\", \"{count}\", \"--record\", \"{}\"]\n{}\n\
+         command = [\"{}\", \"--mode\", \"{mode}\", \"--single\", \"--count\", \"{count}\", \"--record\", \"{}\"]\n\
          [[route]]\npath = \"/app\"\npool = \"app\"\n",
         fixture(&format!("{speak}-worker")),
-        record.path().display(),
-        backs::patient("", true)
+        record.path().display()
     );
     Gateway::start(folder, &config)
 }

@@ -12,6 +12,7 @@ mod classifier;
 mod picture;
 mod upload;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +25,7 @@ use picture::Picture;
 
 const HTML: &str = "text/html; charset=utf-8";
 /// The page is all there is: it may run its own script and show the picture that was chosen, and load nothing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob:; \
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob: data:; \
                       connect-src 'self'; form-action 'self'; frame-ancestors 'none'";
 
 /// Why a request is refused: its own fault, or ours.
@@ -92,10 +93,27 @@ impl Pictures {
         };
         Ok(Answer { classes, picture: Size { width, height }, process })
     }
+
+    /// Says what is wrong: to the client what it can mend, to the operator the rest.
+    fn refuse(&self, refusal: &Refusal, kind: &'static str, mut start: StartResponse<'_>) -> Result {
+        let (status, mut reason) = (refusal.status(), refusal.to_string());
+        if status == 500 {
+            writeln!(start.errors(), "{reason}")?;
+            "the network cannot be used; the server's log says why".clone_into(&mut reason);
+        }
+        let text =
+            if kind == HTML { answer::page_without(self.is_cgi, &reason) } else { answer::refusal(&reason) };
+        let accept = (status == 415).then_some(("Accept", upload::ACCEPTED));
+        start.answer(status, headers(kind).into_iter().chain(accept).collect::<Vec<_>>(), text)
+    }
+}
+
+fn headers(kind: &'static str) -> [(&'static str, &'static str); 3] {
+    [("Content-Type", kind), ("Vary", "Accept"), ("X-Content-Type-Options", "nosniff")]
 }
 
 impl Application for Pictures {
-    fn call(&self, environ: &Environ, input: &mut Input<'_>, mut start: StartResponse<'_>) -> Result {
+    fn call(&self, environ: &Environ, input: &mut Input<'_>, start: StartResponse<'_>) -> Result {
         let headers =
             |kind| [("Content-Type", kind), ("Vary", "Accept"), ("X-Content-Type-Options", "nosniff")];
         if environ.method == "GET" || environ.method == "HEAD" {
@@ -110,21 +128,7 @@ impl Application for Pictures {
         match self.classify(environ, input) {
             Ok(answer) if kind == HTML => start.answer(200, headers(kind), answer::page_with(&answer)),
             Ok(answer) => start.answer(200, headers(kind), serde_json::to_string(&answer)? + "\n"),
-            Err(refusal) => {
-                let (status, reason) = (refusal.status(), refusal.to_string());
-                if status == 500 {
-                    use std::io::Write as _;
-                    writeln!(start.errors(), "{reason}")?;
-                }
-                let text = if kind == HTML {
-                    answer::page_without(self.is_cgi, &reason)
-                } else {
-                    answer::refusal(&reason)
-                };
-                let headers =
-                    headers(kind).into_iter().chain((status == 415).then_some(("Accept", upload::ACCEPTED)));
-                start.answer(status, headers.collect::<Vec<_>>(), text)
-            }
+            Err(refusal) => self.refuse(&refusal, kind, start),
         }
     }
 }
