@@ -4,12 +4,10 @@
 
 mod common;
 
+use common::peer::workspace_program;
+use common::{Answer, Ended, Folder, Gateway, SOON, noise, process, repository};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::time::Duration;
-
-use common::peer::workspace_program;
-use common::{Answer, Ended, Folder, Gateway, noise, process, repository};
 
 /// The configuration that is shipped, as the README starts it, but at a free port.
 #[test]
@@ -151,7 +149,7 @@ fn slow_stream_arrives_line_by_line_and_ends_with_its_reader() {
     assert_eq!(client.receive_piece(), Ok(b"event: tick\ndata: line 2 of 10\n\n".to_vec()));
     let script = process::children(gateway.id())[0].id;
     drop(client);
-    assert!(process::ends_within(script, Duration::from_secs(1)), "the script runs on without a reader");
+    assert!(process::ends_within(script, SOON), "the script runs on without a reader");
 }
 
 #[test]

@@ -10,10 +10,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use socket2::SockRef;
 
-use common::{Client, Folder, Gateway, Record, fixture, noise, process};
+use common::{Client, Folder, Gateway, Record, SOON, fixture, noise, process};
 
-/// Within this a program must be gone once its client has left.
-const SOON: Duration = Duration::from_secs(1);
 /// More than any buffer of the gateway's own.
 const MUCH: usize = 200_000;
 

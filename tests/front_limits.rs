@@ -87,8 +87,8 @@ fn lesson_30_the_time_of_a_head_counts_from_its_first_byte_and_not_from_its_last
 #[test]
 fn a_client_that_says_nothing_at_all_is_told_nothing() {
     let site = site(&format!("head_timeout = \"{SHORT}\""), "");
-    let mut client = site.gateway.connect();
     let start = Instant::now();
+    let mut client = site.gateway.connect();
     closes_silently(&mut client);
     assert!(start.elapsed() >= OFF);
 }
@@ -97,12 +97,12 @@ fn a_client_that_says_nothing_at_all_is_told_nothing() {
 fn an_idle_connection_is_closed_after_its_time_and_not_before() {
     let site = site(&format!("idle_timeout = \"{SHORT}\""), "");
     let mut client = site.gateway.connect();
-    for _ in 0..2 {
-        client.ask("GET", "/", &[], b"").expect(200);
-    }
+    client.ask("GET", "/", &[], b"").expect(200);
+    // Sent at once, since the time of the idle runs by now.
     let start = Instant::now();
+    client.ask("GET", "/", &[], b"").expect(200);
     closes_silently(&mut client);
-    assert!(start.elapsed() >= OFF - Duration::from_millis(50));
+    assert!(start.elapsed() >= OFF);
 }
 
 #[test]
@@ -143,14 +143,15 @@ fn lesson_30_a_streamed_body_that_stalls_ends_its_process() {
 
 #[test]
 fn a_body_at_a_steady_rate_may_take_longer_than_the_grace() {
-    let site = site(&format!("min_body_rate = 100\nbody_grace = \"{SHORT}\""), "");
+    // The grace is also what a thread of this test may be late by.
+    let site = site("min_body_rate = 100\nbody_grace = \"3s\"", "");
     let mut client = site.gateway.connect();
     client.send(post("/bin/count", 4_000));
     let mut sender = client.sender();
     let sending = std::thread::spawn(move || {
         for _ in 0..40 {
             sender.write_all(&[b'x'; 100]).unwrap();
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(100));
         }
     });
     assert_eq!(client.receive().expect(200).text(), "4000");
@@ -280,8 +281,7 @@ fn lesson_39_the_lingering_ends_by_bytes_and_by_time() {
     let mut client = time.gateway.connect();
     client.send(post("/bin/count", 1 << 30));
     client.receive().expect(413);
-    let idle = process::descriptors(time.gateway.id());
-    eventually("the connection's end", || (process::descriptors(time.gateway.id()) < idle).then_some(()));
+    eventually("the connection's end", || client.try_send("x").is_err().then_some(()));
 }
 
 #[test]
@@ -330,7 +330,6 @@ fn lesson_30_an_address_that_is_refused_again_and_again_does_not_take_all_the_ro
     // Two are served, two are told so and linger; the others are closed at once.
     let mut open = 0;
     for mut client in held {
-        client.patience(Duration::from_millis(50));
         let mut probe = client.sender();
         let _ = probe.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         if let Ok(head) = client.try_receive_head("GET") {

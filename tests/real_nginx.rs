@@ -4,9 +4,7 @@
 
 mod common;
 
-use std::time::Duration;
-
-use common::{Client, Ended, Folder, Gateway, Peer, Record, fixture, noise, process};
+use common::{Client, Ended, Folder, Gateway, Peer, Record, SOON, fixture, noise, process};
 
 /// nginx before a gateway before the questions, at `/app`, and the misbehaving CGI programs, at `/cgi`.
 struct Site {
@@ -118,5 +116,5 @@ fn a_client_that_leaves_nginx_ends_the_script() {
     client.send("GET /cgi/silent HTTP/1.1\r\nHost: test.example\r\n\r\n");
     let script = site.record.started();
     drop(client);
-    assert!(process::ends_within(script, Duration::from_secs(1)), "it runs on");
+    assert!(process::ends_within(script, SOON), "it runs on");
 }

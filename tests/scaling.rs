@@ -4,7 +4,7 @@
 mod common;
 
 use common::told::assert_get;
-use common::{Client, Folder, Gateway, Record, eventually, fixture, process};
+use common::{Client, Folder, Gateway, Record, backs, eventually, fixture, process};
 
 /// A gateway before a pool with these `workers`, and more lines of its table.
 fn start(folder: &Folder, record: &Record, speak: &str, workers: &str, more: &str) -> Gateway {
@@ -12,7 +12,8 @@ fn start(folder: &Folder, record: &Record, speak: &str, workers: &str, more: &st
         "[pool.app]\nspeak = \"{speak}\"\ncommand = [\"{}\", \"--single\", \"--record\", \"{}\"]\nworkers = {workers}\n\
          {more}\n[[route]]\npath = \"/app\"\npool = \"app\"\n",
         fixture(&format!("{speak}-worker")),
-        record.path().display()
+        record.path().display(),
+        more = backs::patient(more, true)
     );
     Gateway::start(folder, &config)
 }

@@ -5,17 +5,12 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::{
-    Back, Backs, Client, EVERY_BACK, Ended, Folder, Gate, Gateway, Record, Setup, eventually, fixture, noise,
-    process,
+    Back, Backs, Client, EVERY_BACK, Ended, Folder, Gate, Gateway, Record, SOON, Setup, eventually, fixture,
+    noise, process,
 };
 
 const MIB: usize = 1 << 20;
-
-/// How soon a program must be told that its client has left.
-const SOON: Duration = Duration::from_secs(1);
 
 // ---- 1. A program whose client has left
 
@@ -107,7 +102,7 @@ fn everybody_leaves(doing: Doing, ways: &[Leaving]) {
 }
 
 #[test]
-fn lesson_49_a_silent_program_is_told_within_a_second_that_its_client_left() {
+fn lesson_49_a_silent_program_is_told_at_once_that_its_client_left() {
     everybody_leaves(Doing::Waiting, &[Leaving::Close, Leaving::HalfClose, Leaving::Reset]);
 }
 

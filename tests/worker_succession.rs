@@ -5,15 +5,16 @@
 
 mod common;
 
-use common::{Folder, Gateway, Record, fixture, noise};
+use common::{Folder, Gateway, Record, backs, fixture, noise};
 
 fn start(folder: &Folder, speak: &str, mode: &str, count: u32, record: &Record) -> Gateway {
     let config = format!(
         "[pool.app]\nspeak = \"{speak}\"\n\
-         command = [\"{}\", \"--mode\", \"{mode}\", \"--single\", \"--count\", \"{count}\", \"--record\", \"{}\"]\n\
+         command = [\"{}\", \"--mode\", \"{mode}\", \"--single\", \"--count\", \"{count}\", \"--record\", \"{}\"]\n{}\n\
          [[route]]\npath = \"/app\"\npool = \"app\"\n",
         fixture(&format!("{speak}-worker")),
-        record.path().display()
+        record.path().display(),
+        backs::patient("", true)
     );
     Gateway::start(folder, &config)
 }

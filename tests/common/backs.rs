@@ -149,6 +149,18 @@ impl Backs {
     }
 }
 
+/// These lines of a pool, and the time to wait for its workers where they do not say it: how fast an interpreter starts
+/// is not what is tested.
+pub fn patient(pool: &str, is_started: bool) -> String {
+    let mut lines = pool.to_owned();
+    for (key, is_known) in [("queue_timeout", true), ("start_timeout", is_started)] {
+        if is_known && !pool.contains(key) {
+            lines += &format!("\n{key} = \"1h\"");
+        }
+    }
+    lines
+}
+
 fn table_of(back: Back, setup: &Setup<'_>, record: &Record, folder: &Folder) -> String {
     let (name, host, program) = (back.name(), back.host(), back.program());
     let (record, options) =
@@ -158,7 +170,7 @@ fn table_of(back: Back, setup: &Setup<'_>, record: &Record, folder: &Folder) -> 
     if back == Back::Cgi {
         return format!("{route}cgi = {program:?}\nenv = {{ RECORD = \"{record}\" }}\n");
     }
-    let (speaks, more) = (back.speaks(), setup.pool);
+    let (speaks, more) = (back.speaks(), patient(setup.pool, !back.is_external()));
     let workers = if back.is_external() {
         format!("connect = [\"unix:{}\"]", folder.join(name).display())
     } else {

@@ -49,8 +49,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for an event before it fails: far beyond what a loaded machine with two cores needs.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a test waits for an event before it fails: far beyond what a loaded machine with two cores needs, and less than
+/// the minute after which the gateway by itself ends what is silent.
+pub const DEADLINE: Duration = Duration::from_secs(50);
+
+/// Within this has happened what must happen at once: far beyond what a loaded machine needs, and far below every limit of
+/// the gateway that would bring it about too.
+pub const SOON: Duration = Duration::from_secs(10);
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
