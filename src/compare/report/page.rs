@@ -43,7 +43,7 @@ fn opening(out: &mut String, findings: &Findings, verdicts: &Verdicts, headline:
     out.push_str(&format!(
         "<header>\n<p class=\"eyebrow\">gatebridge compare <code>{request}</code></p>\n<h1>{headline}</h1>\n"
     ));
-    tiles(out, findings);
+    tiles(out, findings, verdicts);
     list(out, "conclusions", &words::conclusions(findings, verdicts));
     out.push_str("</header>\n");
     if !verdicts.warnings.is_empty() {
@@ -62,16 +62,18 @@ fn list(out: &mut String, class: &str, sentences: &[String]) {
     }
 }
 
-/// The median of each contestant, large.
-fn tiles(out: &mut String, findings: &Findings) {
-    let best = fastest(findings).and_then(Contestant::p50_us);
+/// The median of each contestant, large; with the ratio that the verdicts tell, if they tell one.
+fn tiles(out: &mut String, findings: &Findings, verdicts: &Verdicts) {
+    let best = fastest(findings).map(|best| best.name.as_str());
     let tile = |(place, one): (usize, &Contestant)| -> Option<String> {
         let p50_us = one.p50_us()?;
-        let times = best.filter(|best| *best > 0.0).map(|best| p50_us / best);
-        let note = match times {
-            _ if findings.contestants.len() < 2 => "median".to_owned(),
-            Some(times) if times > 1.005 => format!("median, {} × the lowest", ratio(times)),
-            _ => "median, the lowest".to_owned(),
+        let standing = verdicts.standings.iter().find(|standing| standing.name == one.name);
+        let note = match standing.and_then(|standing| standing.difference.ratio()) {
+            Some(times) => format!("median, {} × the best", ratio(times)),
+            None if best == Some(&one.name) && findings.contestants.len() > 1 => {
+                "median, the best".to_owned()
+            }
+            None => "median".to_owned(),
         };
         let quantity = time(p50_us);
         Some(format!(
