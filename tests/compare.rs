@@ -188,7 +188,7 @@ fn who_fails_is_told_and_the_others_are_measured() {
     let (cgi, worker) = (named("silent", &exits), named("worker", &exits));
     let arguments = [
         &SHORT[..8],
-        &["--starts", "1", "--timeout", "1s", "--json", "-"],
+        &["--starts", "1", "--timeout", "30s", "--json", "-"],
         &[
             "--cgi",
             &cgi,

@@ -103,13 +103,12 @@ impl<'p> Contender<'p> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                let words = self.stage.as_ref().map(Stage::last_words).filter(|words| !words.is_empty());
+                // What cannot be measured does not disturb the others either.
+                let words = self.stage.take().map(Stage::end).filter(|words| !words.is_empty());
                 let words = words.map(|words| format!("; its gateway said: {words}")).unwrap_or_default();
                 let text = format!("{error:#}{words}");
                 // It stands in a sentence.
                 self.failure.get_or_insert(text.split_whitespace().collect::<Vec<_>>().join(" "));
-                // What cannot be measured does not disturb the others either.
-                self.stage = None;
                 None
             }
         }

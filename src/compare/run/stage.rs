@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,6 +33,7 @@ pub(super) struct Stage {
     child: Child,
     address: SocketAddr,
     said: Said,
+    listener: Option<JoinHandle<()>>,
     _folder: SocketFolder,
 }
 
@@ -57,11 +59,12 @@ impl Stage {
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let said = Said::default();
-        let ready = listen_to(&mut child, &said);
-        let mut stage = Self { child, address: ([127, 0, 0, 1], 0).into(), said, _folder: folder };
+        let (ready, listener) = listen_to(&mut child, &said);
+        let address = ([127, 0, 0, 1], 0).into();
+        let mut stage = Self { child, address, said, listener, _folder: folder };
         match ready.recv_timeout(READY_TIMEOUT) {
             Ok(address) => stage.address = address,
-            Err(_) => anyhow::bail!("the gateway for it did not start; it said: {}", stage.last_words()),
+            Err(_) => anyhow::bail!("the gateway for it did not start; it said: {}", stage.end()),
         }
         Ok(stage)
     }
@@ -81,14 +84,14 @@ impl Stage {
         self.child.id()
     }
 
-    /// What it said last.
-    pub(super) fn last_words(&self) -> String {
+    /// Ends it: what it said last. It writes of a failure only after it has answered, so nobody can ask earlier.
+    pub(super) fn end(mut self) -> String {
+        self.shut_down();
+        let _ = self.listener.take().map(JoinHandle::join);
         self.said.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
-}
 
-impl Drop for Stage {
-    fn drop(&mut self) {
+    fn shut_down(&mut self) {
         let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) else { return };
         if !matches!(self.child.try_wait(), Ok(None)) {
             return;
@@ -108,6 +111,12 @@ impl Drop for Stage {
     }
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
 /// Waits until a child that was not waited for has ended; `false` when the time was over first.
 pub(super) fn ends_within(pid: Pid, limit: Duration) -> bool {
     let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
@@ -117,11 +126,11 @@ pub(super) fn ends_within(pid: Pid, limit: Duration) -> bool {
 }
 
 /// Keeps the last lines that the gateway says, and passes its address on when it is ready.
-fn listen_to(child: &mut Child, said: &Said) -> mpsc::Receiver<SocketAddr> {
+fn listen_to(child: &mut Child, said: &Said) -> (mpsc::Receiver<SocketAddr>, Option<JoinHandle<()>>) {
     let (tell, ready) = mpsc::sync_channel(1);
-    let Some(stderr) = child.stderr.take() else { return ready };
+    let Some(stderr) = child.stderr.take() else { return (ready, None) };
     let said = Arc::clone(said);
-    std::thread::spawn(move || {
+    let listener = std::thread::spawn(move || {
         let mut address = None;
         let mut tell = Some(tell);
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -138,7 +147,7 @@ fn listen_to(child: &mut Child, said: &Said) -> mpsc::Receiver<SocketAddr> {
             }
         }
     });
-    ready
+    (ready, Some(listener))
 }
 
 /// The configuration of a gateway with this program at `/` and nothing else, patient with slow programs: whoever waits
