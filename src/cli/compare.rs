@@ -29,7 +29,7 @@ const UNUSABLE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 const EXAMPLES: &str = "\
-What it does: each entrant gets a gateway of its own on loopback, with its program behind. All answer the same requests, in turns,
+What it does: each contestant gets a gateway of its own on loopback, with its program behind. All answer the same requests, in turns,
 round after round, so that a noisy machine hurts all alike. Then come the table and what follows from it.
 
 Examples:
@@ -56,22 +56,22 @@ pub(super) struct Compare {
     arguments: Vec<String>,
 
     /// A CGI program, in any language.
-    #[arg(long, value_name = "[NAME=]FILE", help_heading = "Entrants")]
+    #[arg(long, value_name = "[NAME=]FILE", help_heading = "Contestants")]
     cgi: Vec<String>,
     /// A FastCGI program: it takes its connections from descriptor 0.
-    #[arg(long, value_name = "[NAME=]COMMAND", help_heading = "Entrants")]
+    #[arg(long, value_name = "[NAME=]COMMAND", help_heading = "Contestants")]
     fastcgi: Vec<String>,
     /// An SCGI program: it takes its connections from descriptor 0.
-    #[arg(long, value_name = "[NAME=]COMMAND", help_heading = "Entrants")]
+    #[arg(long, value_name = "[NAME=]COMMAND", help_heading = "Contestants")]
     scgi: Vec<String>,
     /// Another server that runs already.
-    #[arg(long, value_name = "NAME=URL", help_heading = "Entrants")]
+    #[arg(long, value_name = "NAME=URL", help_heading = "Contestants")]
     url: Vec<String>,
     /// A variable of every program's environment; without a value, as it is here.
-    #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Entrants")]
+    #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Contestants")]
     env: Vec<String>,
     /// Workers of each program, and CGI processes at once. [default: the number of processors]
-    #[arg(long, value_name = "N", help_heading = "Entrants", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Contestants", value_parser = clap::value_parser!(u32).range(1..))]
     workers: Option<u32>,
 
     /// The path and the query of each request.

@@ -137,6 +137,10 @@ impl Starter {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(stdin).stdout(stdout).stderr(Stdio::null());
+        // RFC 3875 7.2: a script starts in its own folder; a worker of `compare` starts where that was called.
+        if let (Kind::Cgi { .. }, Some(folder)) = (&self.kind, std::path::Path::new(program).parent()) {
+            command.current_dir(folder);
+        }
         Ok(command)
     }
 
@@ -318,6 +322,16 @@ mod tests {
         assert!(start.exec_us > 0.0 && start.program_us > 0.0 && start.first_response_us == 0.0);
         assert_eq!(start.total_us(), start.exec_us + start.program_us);
         assert!(echo.peak_memory_bytes().unwrap().is_some_and(|bytes| bytes > 0));
+    }
+
+    #[test]
+    fn a_cgi_program_is_started_in_its_own_folder() {
+        let folder = SocketFolder::create(&std::env::temp_dir()).unwrap();
+        let script = folder.path().join("script");
+        std::fs::write(folder.path().join("neighbour"), "x").unwrap();
+        std::fs::write(&script, "#!/bin/sh\ncat neighbour\n").unwrap();
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        starter(Way::Cgi(vec![script.display().to_string()]), None).start().unwrap();
     }
 
     #[test]
