@@ -184,6 +184,32 @@ fn a_full_request_does_not_starve_its_neighbour() {
 }
 
 #[test]
+fn lesson_39_an_answer_before_its_body_does_not_stop_who_sends_it() {
+    let worker = Worker::new(settings(1));
+    // The one thread is busy while as much of the body comes as the worker holds.
+    const PIECE: [u8; 16 * 1024] = [b'x'; 16 * 1024];
+    let mut busy = worker.connect();
+    let first = busy.begin(Role::Responder, "POST", "/echo", None);
+    let mut peer = worker.connect();
+    let length = (8 * INPUT_BYTES).to_string();
+    let refused = peer.begin(Role::Responder, "POST", "/hello", Some(&length));
+    peer.stdin(refused, &[b'x'; INPUT_BYTES]);
+    for count in 1..=50 {
+        // Each piece that comes back is a turn in which the other connection was read as well.
+        busy.stdin(first, &PIECE);
+        while busy.reply(first).body().len() < count * PIECE.len() {
+            assert!(busy.read(), "closed");
+        }
+    }
+    busy.end_stdin(first);
+    assert_eq!(busy.finish(first).ended, COMPLETE);
+    peer.stdin(refused, &vec![b'x'; 7 * INPUT_BYTES]);
+    peer.end_stdin(refused);
+    let reply = peer.finish(refused);
+    assert_eq!((reply.body(), reply.ended), (&b"hello\n"[..], COMPLETE));
+}
+
+#[test]
 fn lesson_15_a_body_that_nobody_can_hold_is_refused() {
     let worker = Worker::new(settings(1));
     let mut peer = worker.connect();

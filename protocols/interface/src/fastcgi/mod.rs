@@ -129,7 +129,8 @@ fn work(application: &dyn Application, job: Job, waker: &Waker) {
     };
     // Who has gone is not told anything; the thread that reads the connection finds out by itself.
     drop(ended);
-    if connection.is_watched() || connection.should_close() {
+    // It may stand still because of a body that nobody reads any more (lesson 39).
+    if connection.is_paused() || connection.is_watched() || connection.should_close() {
         waker.wake();
     }
 }
