@@ -203,7 +203,8 @@ fn the_examples_of_the_readme_are_read() {
     let mut seen = 0;
     for block in texts.split("```toml\n").skip(1) {
         let source = block.split("```").next().unwrap();
-        if source.starts_with("[dependencies]") {
+        let is_for_cargo = ["[dependencies]", "[profile."].iter().any(|start| source.starts_with(start));
+        if is_for_cargo {
             continue;
         }
         seen += 1;
