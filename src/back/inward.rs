@@ -72,8 +72,8 @@ impl Inward {
                 Some(Some(Piece::File(range))) => return Body::File(range),
                 None => {}
             }
-            self.left = head.content_length().filter(|_| head.has_body());
         }
+        self.left = head.content_length().filter(|_| head.has_body());
         Body::Stream(Box::new(self))
     }
 

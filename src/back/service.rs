@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
 use gatebridge_cgi::Environ;
-use http::Uri;
-use http_body::Body as _;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method, StatusCode, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use crate::exchange::{
@@ -71,6 +71,7 @@ where
         let service = self.service.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
             request.exchange.note(|record| record.back = Some(Arc::clone(&self.name)));
+            let is_head = request.environ.method == Method::HEAD;
             let request = service_request(request)?;
             let answered = unless_it_panics(async move {
                 let mut service = service;
@@ -78,7 +79,7 @@ where
                 service.call(request).await
             });
             match answered.await {
-                Some(Ok(response)) => Ok(self.response(response)),
+                Some(Ok(response)) => self.response(response, is_head),
                 Some(Err(error)) => {
                     let error: AnyError = error.into();
                     Err(Failure::internal(format!("{} failed: {error}", self.name)))
@@ -90,21 +91,38 @@ where
 }
 
 impl<S> Service<S> {
-    fn response<B>(&self, response: http::Response<B>) -> Response
+    fn response<B>(&self, response: http::Response<B>, is_head: bool) -> Result<Response, Failure>
     where
         B: http_body::Body + Send + 'static,
         B::Error: Into<AnyError>,
     {
         let (head, body) = response.into_parts();
-        let body = if body.is_end_stream() && !head.headers.contains_key(http::header::CONTENT_LENGTH) {
-            Body::Empty
-        } else {
-            Body::Stream(Box::new(Payload { body: Box::pin(body), name: Arc::clone(&self.name) }))
-        };
-        let mut response = Response::new(head.status, body);
+        let (announced, exact) = (announced(&head.headers), body.size_hint().exact());
+        let mut response = Response::new(head.status, Body::Empty);
         response.headers = head.headers;
-        response
+        // RFC 9110 9.3.2: the head says what it would say to GET; a body that is known to be empty would contradict.
+        let has_body = !is_head && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let length = if has_body { announced.or(exact) } else { announced };
+        if has_body
+            && let (Some(announced), Some(exact)) = (announced, exact)
+            && announced != exact
+        {
+            let name = &self.name;
+            let detail = format!("{name} announced {announced} bytes, and its body has {exact}");
+            return Err(Failure::internal(detail));
+        }
+        if is_head || length != Some(0) {
+            let payload =
+                Payload { body: Box::pin(body), has_body, left: length, name: Arc::clone(&self.name) };
+            response.body = Body::Stream(Box::new(payload));
+        }
+        Ok(response)
     }
+}
+
+/// The length that a head announces, in bytes.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 impl<S> fmt::Debug for Service<S> {
@@ -155,6 +173,10 @@ fn uri(environ: &Environ) -> Result<Uri, http::uri::InvalidUri> {
 /// The body of a service's response.
 struct Payload<B> {
     body: Pin<Box<B>>,
+    /// What of it comes goes to the client.
+    has_body: bool,
+    /// Bytes still to come, where that is known.
+    left: Option<u64>,
     name: Arc<str>,
 }
 
@@ -174,16 +196,26 @@ where
             };
             match polled {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(None),
+                // Lesson 11: too little must not look like all of it.
+                Poll::Ready(None) => match self.left {
+                    Some(left @ 1..) if self.has_body => {
+                        return broken(&format!("ended {left} bytes before its Content-Length"));
+                    }
+                    _ => return Poll::Ready(None),
+                },
                 Poll::Ready(Some(Err(error))) => {
                     let error: AnyError = error.into();
                     return broken(&format!("failed ({error})"));
                 }
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers are not passed on: RFC 9110 6.5.1 lets whoever forwards leave them out.
-                    if let Ok(mut data) = frame.into_data()
-                        && data.has_remaining()
-                    {
+                    let Ok(mut data) = frame.into_data() else { continue };
+                    let count = data.remaining() as u64;
+                    if self.has_body && self.left.is_some_and(|left| count > left) {
+                        return broken("went on behind its Content-Length");
+                    }
+                    if count > 0 {
+                        self.left = self.left.map(|left| left.saturating_sub(count));
                         return Poll::Ready(Some(Ok(data.copy_to_bytes(data.remaining()))));
                     }
                 }
@@ -192,7 +224,7 @@ where
     }
 
     fn length(&self) -> Option<u64> {
-        self.body.size_hint().exact()
+        self.left
     }
 }
 
@@ -200,7 +232,7 @@ where
 mod tests {
     use std::convert::Infallible;
 
-    use http::{HeaderValue, Method, StatusCode};
+    use http::HeaderValue;
 
     use super::*;
     use crate::back::rig::{read, request};
@@ -236,6 +268,61 @@ mod tests {
                 Ok(http::Response::builder().status(StatusCode::ACCEPTED).body(Body::from(text)).unwrap())
             })
         }
+    }
+
+    /// A body in pieces, whose length is known to nobody.
+    struct Pieces(Vec<&'static str>);
+
+    impl BodyStream for Pieces {
+        fn poll_chunk(&mut self, _: &mut Context<'_>) -> Poll<Option<Chunk>> {
+            let next = (!self.0.is_empty()).then(|| self.0.remove(0));
+            Poll::Ready(next.map(|piece| Ok(piece.into())))
+        }
+    }
+
+    /// A service that says this of its body, and has that one.
+    fn saying(length: Option<&'static str>, body: Body) -> http::Response<Body> {
+        let mut response = http::Response::new(body);
+        if let Some(length) = length {
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static(length));
+        }
+        response
+    }
+
+    #[tokio::test]
+    async fn lesson_11_a_body_is_as_long_as_it_was_said_to_be() {
+        let service = service();
+        let pieces = || Body::Stream(Box::new(Pieces(vec!["half", "more"])));
+        for (length, ends) in [
+            ("8", "halfmore"),
+            ("10", "service:/at ended 2 bytes before its Content-Length after the head of its response"),
+            ("6", "service:/at went on behind its Content-Length after the head of its response"),
+        ] {
+            let mut response = service.response(saying(Some(length), pieces()), false).unwrap();
+            assert_eq!(response.body.length(), length.parse().ok());
+            match read(&mut response.body).await {
+                Ok(body) => assert_eq!(&body[..], ends.as_bytes()),
+                Err(failure) => {
+                    assert_eq!((failure.kind, &*failure.detail), (FailureKind::BrokenOff, ends));
+                }
+            }
+        }
+        let failure = service.response(saying(Some("2"), Body::from("four")), false).unwrap_err();
+        let told = "service:/at announced 2 bytes, and its body has 4";
+        assert_eq!((failure.kind, &*failure.detail), (FailureKind::Internal, told));
+    }
+
+    #[tokio::test]
+    async fn lesson_48_head_tells_the_length_that_get_would() {
+        let service = service();
+        // What axum makes of a GET route that is asked for its head: the length, and no body.
+        for (length, told) in [(Some("6"), Some(6)), (None, None)] {
+            let mut response = service.response(saying(length, Body::Empty), true).unwrap();
+            assert_eq!(response.body.length(), told);
+            assert!(read(&mut response.body).await.unwrap().is_empty());
+        }
+        let response = service.response(saying(None, Body::Empty), false).unwrap();
+        assert_eq!(response.body.length(), Some(0));
     }
 
     fn service() -> Service<Echo> {
