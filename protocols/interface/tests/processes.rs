@@ -29,7 +29,7 @@ pub fn main() -> ExitCode {
     if let Ok(way) = std::env::var(PROGRAM) {
         return shape::program(&way);
     }
-    let tests: [(&str, fn()); 19] = [
+    let tests: [(&str, fn()); 20] = [
         ("a_small_answer_is_one_write", a_small_answer_is_one_write),
         ("a_cgi_program_answers", a_cgi_program_answers),
         ("a_body_is_read_to_its_length_and_no_further", a_body_is_read_to_its_length_and_no_further),
@@ -43,6 +43,7 @@ pub fn main() -> ExitCode {
         ("lesson_48_head_has_no_body", lesson_48_head_has_no_body),
         ("hints_go_to_gatebridge_only", hints_go_to_gatebridge_only),
         ("errors_become_500_or_an_exit_status", errors_become_500_or_an_exit_status),
+        ("a_full_log_takes_no_answer", a_full_log_takes_no_answer),
         ("a_reader_that_leaves_is_an_abort", a_reader_that_leaves_is_an_abort),
         ("a_cgi_program_starts_no_thread", a_cgi_program_starts_no_thread),
         ("wrong_starts_explain_themselves", wrong_starts_explain_themselves),
@@ -261,6 +262,15 @@ fn errors_become_500_or_an_exit_status() {
     assert_eq!(text(&complaint.stderr), "the cellar is wet\n");
 }
 
+fn a_full_log_takes_no_answer() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let output = cgi("GET", "/fail", None).stderr(full()).output().unwrap();
+    assert!(text(&output.stdout).starts_with("Status: 500 "), "CGI: {}", text(&output.stdout));
+    let worker = Running::logging("serve", full());
+    let answer = ask_scgi(&worker, "/fail");
+    assert!(answer.starts_with("Status: 500 "), "SCGI: {answer}");
+}
+
 fn a_reader_that_leaves_is_an_abort() {
     let mut child = cgi("GET", "/until-aborted", None).spawn().unwrap();
     drop(child.stdout.take());
@@ -338,8 +348,12 @@ struct Running(Child, std::path::PathBuf);
 
 impl Running {
     fn start(way: &str) -> Self {
+        Self::logging(way, Stdio::piped())
+    }
+
+    fn logging(way: &str, log: impl Into<Stdio>) -> Self {
         let (path, listener) = listener();
-        let child = program(way).stdin(OwnedFd::from(listener)).spawn().unwrap();
+        let child = program(way).stdin(OwnedFd::from(listener)).stderr(log).spawn().unwrap();
         Self(child, path)
     }
 

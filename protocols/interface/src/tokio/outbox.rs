@@ -103,6 +103,11 @@ impl Outbox {
         self.changed.ring();
     }
 
+    /// Whether something that was put in will never leave.
+    pub(super) fn has_failed(&self) -> bool {
+        self.waiting().fault.is_some()
+    }
+
     /// Nothing more comes.
     pub(super) fn close(&self) {
         self.waiting().is_closed = true;

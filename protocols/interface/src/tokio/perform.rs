@@ -80,7 +80,11 @@ pub(super) async fn perform(
             outbox.done(left);
         }
     };
-    ::tokio::join!(answer, carry).0
+    match ::tokio::join!(answer, carry).0 {
+        // An apology is given without waiting; only here is it known whether anybody took it, and with it the end.
+        Outcome::Answered if outbox.has_failed() => Outcome::Aborted,
+        outcome => outcome,
+    }
 }
 
 /// A panic as an error.
@@ -113,5 +117,30 @@ impl Source for InboxSource {
 
     fn aborted(&self) -> Aborted {
         Aborted::of(Arc::clone(&self.inbox))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokio::application;
+    use crate::tokio::outbox::Script;
+
+    /// A connection whose peer has aborted the request.
+    struct Aborted;
+
+    impl Link for Aborted {
+        async fn send(&mut self, _: &Batch) -> io::Result<()> {
+            Err(io::ErrorKind::ConnectionAborted.into())
+        }
+    }
+
+    #[::tokio::test]
+    async fn lesson_15_an_apology_that_nobody_takes_does_not_end_a_request() {
+        let fails = application(|_, _, _| async { Err("no luck".into()) });
+        let asked = (Environ::default(), Input::new(Bytes::new(), Some(0)));
+        let facts = Facts { is_head: false, takes_hints: false };
+        let outcome = perform(&fails, asked, (Script, facts), &Ways::default(), &mut Aborted).await;
+        assert_eq!(outcome, Outcome::Aborted, "else its runner would not say END_REQUEST");
     }
 }
