@@ -169,7 +169,7 @@ fn worker(
 ) -> io::Result<()> {
     let listener = Listener::new(socket, settings.peers.clone())?;
     let mut first = Vec::new();
-    match listen_for_tongue(&listener, &mut first, stop)? {
+    match listen_for_tongue(&listener, &mut first, settings.max_connections, stop)? {
         Some(Tongue::FastCgi) => fastcgi::serve_first(application, &listener, first, settings, stop),
         Some(Tongue::Scgi) => scgi::serve_first(application, &listener, first, settings, stop),
         None => Ok(()),
@@ -177,10 +177,11 @@ fn worker(
 }
 
 /// Accepts connections until the first byte has come on one of them; `None` when told to stop before. Who says nothing
-/// keeps nobody up.
+/// keeps nobody up: of more than `max_connections`, the one that has been silent for longest is closed.
 pub(crate) fn listen_for_tongue(
     listener: &Listener,
     first: &mut Vec<OwnedFd>,
+    max_connections: usize,
     stop: &Stop,
 ) -> io::Result<Option<Tongue>> {
     loop {
@@ -206,9 +207,12 @@ pub(crate) fn listen_for_tongue(
             }
         }
         for at in mute.into_iter().rev() {
-            first.swap_remove(at);
+            first.remove(at);
         }
         if happened[1] {
+            if first.len() >= max_connections.max(1) {
+                first.remove(0);
+            }
             first.extend(listener.accept()?);
         }
     }
@@ -229,5 +233,29 @@ fn tongue(socket: &OwnedFd) -> Option<Tongue> {
             ));
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+    use crate::socket::Peers;
+
+    #[test]
+    fn lesson_23_who_says_nothing_does_not_use_up_the_descriptors() {
+        let path = std::env::temp_dir().join(format!("gatebridge-tongue-{}.sock", std::process::id()));
+        let listener = Listener::new(UnixListener::bind(&path).unwrap(), Peers::Local).unwrap();
+        let mut peers = [(); 4].map(|()| UnixStream::connect(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        peers[3].write_all(&[VERSION]).unwrap();
+        let mut first = Vec::new();
+        let tongue = listen_for_tongue(&listener, &mut first, 2, &Stop::new().unwrap()).unwrap();
+        assert_eq!((tongue, first.len()), (Some(Tongue::FastCgi), 2));
+        assert_eq!(peers[0].read(&mut [0]).unwrap(), 0, "the first was closed");
     }
 }

@@ -117,10 +117,11 @@ async fn worker(
 ) -> io::Result<()> {
     let listener = Listener::new(socket, settings.peers.clone())?;
     let told = Arc::clone(&stop);
+    let max_connections = settings.max_connections;
     // Until somebody connects, a thread waits for what the first peer speaks.
     let heard = spawn_blocking(move || {
         let mut first = Vec::new();
-        let tongue = listen_for_tongue(&listener, &mut first, &told)?;
+        let tongue = listen_for_tongue(&listener, &mut first, max_connections, &told)?;
         io::Result::Ok((listener, first, tongue))
     });
     let (listener, first, tongue) = heard.await.map_err(io::Error::other)??;
