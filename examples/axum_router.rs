@@ -3,12 +3,13 @@
 //!
 //! A router is a service of tower, and every such service is an application: the features `tokio` and `tower` of
 //! gatebridge-interface. Each request is a task, so one worker waits for many clients at once on one thread, and needs no
-//! more: gatebridge uses that where somebody else runs the worker (`connect`, with a `max_connections` as high as wanted).
+//! more: `concurrency` says how many at once gatebridge asks it for.
 //!
 //! ```toml
 //! [pool.router]
 //! speak   = "fastcgi"                                  # or "scgi"
 //! command = ["target/release/examples/axum_router"]
+//! concurrency = 100
 //!
 //! [[route]]
 //! path = "/app"                                        # SCRIPT_NAME: the routes below do not name it

@@ -5,9 +5,9 @@
 //! number of bytes up to its end, so a browser that reconnects with `Last-Event-ID` gets exactly what it missed. The file is
 //! all that listeners share: this works with a process for each of them as well as with threads in one.
 //!
-//! Who listens holds a process or a thread all the while. As a FastCGI or SCGI worker this program has 32 threads. gatebridge
-//! uses them where somebody else runs it (`connect`, with `max_connections = 32`); of the workers that it starts itself it
-//! asks each one thing at a time, so `workers` is the number of listeners. A server in between must not collect answers:
+//! Who listens holds a process or a thread all the while. As a FastCGI or SCGI worker this program has 32 threads; gatebridge
+//! asks a worker that it starts for one answer at a time unless the pool says `concurrency = 32`, and one that somebody else
+//! runs (`connect`) for as many as `max_connections` says. A server in between must not collect answers:
 //! nginx heeds the field `X-Accel-Buffering`.
 //!
 //! Try it: `EVENTS=said.txt cargo run --example events -- --listen 127.0.0.1:8080`, open <http://127.0.0.1:8080/> in two
