@@ -8,7 +8,7 @@ mod common;
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Answer, Folder, Gateway, peer, repository};
+use common::{Answer, Folder, Gateway, backs, peer, repository};
 use serde_json::Value;
 
 /// The ways to run the program, and the first part of their paths.
@@ -44,9 +44,11 @@ fn gateway() -> Gateway {
     let program = peer::workspace_program("gatebridge-example-model", "model");
     let env = format!("env = {{ MODEL_FOLDER = \"{}\" }}\n", prepared().display());
     let mut config = format!("[[route]]\npath = \"/cgi\"\ncgi = \"{program}\"\n{env}");
+    // A busy machine may take longer than the usual limits to load the network.
+    let patient = backs::patient("", true);
     for way in ["fastcgi", "scgi"] {
         config += &format!(
-            "[pool.{way}]\nspeak = \"{way}\"\ncommand = [\"{program}\"]\nworkers = 1\n{env}\
+            "[pool.{way}]\nspeak = \"{way}\"\ncommand = [\"{program}\"]\nworkers = 1\n{env}{patient}\n\
              [[route]]\npath = \"/{way}\"\npool = \"{way}\"\n"
         );
     }
