@@ -13,6 +13,8 @@
 //! | [`failure`] | why a program could not be started, and what to do about it |
 //! | `diagnose` | finds that out |
 //! | [`signal`] | the gateway's own signals as a stream |
+//! | [`notify`] | what the gateway tells the service manager that started it |
+//! | [`passed`] | the sockets that a service manager passed, by name |
 //! | [`worker`] | the table of what a worker may be |
 //! | [`census`] | who is there: workers and seats as plain values |
 //! | [`plan`] | what is to be done about a pool: decided from values alone |
@@ -60,7 +62,9 @@ pub mod journal;
 mod keeper;
 pub mod launch;
 pub mod manager;
+pub mod notify;
 pub mod orphan;
+pub mod passed;
 pub mod plan;
 pub mod quota;
 pub mod reap;
@@ -79,7 +83,9 @@ pub use ending::Ending;
 pub use failure::{FailureClass, FailureKind, MAX_STRING_BYTES, SpawnFailure};
 pub use launch::{DEFAULT_GRACE, Launch, Output, RestOfGroup, Stdin};
 pub use manager::{Manager, Workers};
-pub use orphan::{adopt_orphans, reap_orphans};
+pub use notify::{News, Notifier};
+pub use orphan::{adopt_orphans, inherits_orphans, reap_orphans};
+pub use passed::{Passed, PassedError};
 pub use reap::{Exit, GroupSignal, Pid, Status};
 pub use roster::{Outage, Roster, WorkerHandle};
 pub use signal::{Signal, Signals};

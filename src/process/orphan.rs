@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{WaitOptions, getpid, set_child_subreaper};
+use rustix::process::{WaitOptions, child_subreaper, getpid, set_child_subreaper};
 use rustix::thread::gettid;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,6 +23,14 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 /// Not on Linux 3.4 and later.
 pub fn adopt_orphans() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// Whether orphaned descendants pass to this process: it is process 1 (of its container), or a subreaper. If not, they are
+/// reaped by somebody else, and there is nothing to do.
+#[must_use]
+pub fn inherits_orphans() -> bool {
+    // prctl(2) cannot fail here since Linux 3.4; without an answer nobody has made us one.
+    getpid().is_init() || matches!(child_subreaper(), Ok(Some(_)))
 }
 
 /// Reaps orphans as they end, silently, for ever. Never answers but with an error.

@@ -4,6 +4,7 @@
     reason = "signal dispositions, masks and close_range have no safe wrapper; each block carries its proof"
 )]
 
+use std::ffi::OsString;
 use std::io;
 
 /// Prepares the process for having children. Call it once, first thing in `main`, while there is one thread.
@@ -61,6 +62,20 @@ fn seal_descriptors() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reads variables and takes them out of the process's environment. They stay there when there is another thread already,
+/// which could be reading the environment at this moment.
+pub(super) fn take_variables<const COUNT: usize>(names: [&str; COUNT]) -> [Option<OsString>; COUNT] {
+    let values = names.map(std::env::var_os);
+    let is_alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    if is_alone {
+        for name in names {
+            // SAFETY: the kernel has just said that this is the only thread, so nobody reads the environment meanwhile.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+    values
 }
 
 /// Unblocks every signal for the calling thread: a child inherits the mask of the thread that starts it.
