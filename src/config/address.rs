@@ -13,6 +13,9 @@ use super::meant_back::ConnectAddress;
 /// `sockaddr_un.sun_path` has 108 bytes on Linux, the last of which is a NUL.
 const MAX_UNIX_PATH_BYTES: usize = 107;
 
+/// systemd.socket(5), `FileDescriptorName=`: the longest name of a descriptor.
+const MAX_DESCRIPTOR_NAME_BYTES: usize = 255;
+
 /// The first descriptor that is not standard input, output or error.
 const FIRST_FREE_DESCRIPTOR: i32 = 3;
 
@@ -42,8 +45,8 @@ impl AddressError {
 impl FromStr for ListenAddress {
     type Err = AddressError;
 
-    /// Reads `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/gatebridge.sock` or `fd:3`. A relative path of a unix socket
-    /// stays relative.
+    /// Reads `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/gatebridge.sock`, `fd:3` or `fd:web`. A relative path of a
+    /// unix socket stays relative.
     ///
     /// # Errors
     ///
@@ -59,20 +62,36 @@ impl FromStr for ListenAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             return unix_path(path).map(Self::Unix);
         }
-        if let Some(number) = text.strip_prefix("fd:") {
-            return match number.parse::<i32>() {
-                Ok(number) if number >= FIRST_FREE_DESCRIPTOR => Ok(Self::Descriptor(number)),
-                _ => Err(AddressError::new(
-                    format!("\"{text}\" is not an inherited descriptor"),
-                    "write \"fd:3\" or a higher number; 0, 1 and 2 are standard input, output and error",
-                )),
-            };
+        if let Some(descriptor) = text.strip_prefix("fd:") {
+            return passed(text, descriptor);
         }
         text.parse().map(Self::Tcp).map_err(|_| {
             let hint = listen_hint(text);
             AddressError::new(format!("\"{text}\" is not an address to listen at"), hint)
         })
     }
+}
+
+/// Reads what stands behind `fd:`: a number, or a name that is none.
+fn passed(text: &str, descriptor: &str) -> Result<ListenAddress, AddressError> {
+    let wrong =
+        |hint: &str| Err(AddressError::new(format!("\"{text}\" is not an inherited descriptor"), hint));
+    match descriptor.parse::<i32>() {
+        Ok(number) if number >= FIRST_FREE_DESCRIPTOR => Ok(ListenAddress::Descriptor(number)),
+        Ok(_) => wrong("write \"fd:3\" or a higher number; 0, 1 and 2 are standard input, output and error"),
+        Err(_) if is_descriptor_name(descriptor) => Ok(ListenAddress::Named(descriptor.to_owned())),
+        Err(_) => {
+            wrong("write its number, \"fd:3\", or the FileDescriptorName of its socket unit, \"fd:web\"")
+        }
+    }
+}
+
+/// Whether systemd would take this as the name of a descriptor; digits alone are a number.
+fn is_descriptor_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    (1..=MAX_DESCRIPTOR_NAME_BYTES).contains(&text.len())
+        && text.bytes().all(allowed)
+        && !text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What was probably meant by something that is no IP address and port.
@@ -207,7 +226,9 @@ mod tests {
 
     #[test]
     fn addresses_to_listen_at_show_as_they_are_written() {
-        for text in ["127.0.0.1:8080", "[::1]:0", "0.0.0.0:80", "unix:/run/a b.sock", "unix:a.sock", "fd:3"] {
+        for text in
+            ["127.0.0.1:8080", "[::1]:0", "0.0.0.0:80", "unix:/run/a b.sock", "unix:a.sock", "fd:3", "fd:web"]
+        {
             let address: ListenAddress = text.parse().unwrap();
             assert_eq!(address.to_string(), text);
         }
@@ -225,6 +246,18 @@ mod tests {
     fn an_error_alone_says_what_to_write() {
         let error = "8080".parse::<ListenAddress>().unwrap_err().to_string();
         assert!(error.contains("did you mean \"127.0.0.1:8080\"?"), "{error}");
+    }
+
+    #[test]
+    fn names_of_descriptors() {
+        let named = |name: &str| format!("fd:{name}").parse::<ListenAddress>();
+        for good in ["web", "gatebridge.socket", "8080/tcp", &"a".repeat(255)] {
+            assert_eq!(named(good), Ok(ListenAddress::Named(good.to_owned())));
+        }
+        for bad in ["", "a:b", "a b", "bücher", "99999999999", &"a".repeat(256)] {
+            assert!(named(bad).unwrap_err().hint.contains("FileDescriptorName"), "{bad}");
+        }
+        assert!(named("2").is_err() && named("-1").is_err());
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub enum ListenAddress {
     Unix(PathBuf),
     /// `"fd:3"`: a listening socket that the parent process handed down. At least 3.
     Descriptor(i32),
+    /// `"fd:web"`: the listening sockets that the service manager passed under this name.
+    Named(String),
 }
 
 impl fmt::Display for ListenAddress {
@@ -79,6 +81,7 @@ impl fmt::Display for ListenAddress {
             Self::Tcp(address) => write!(formatter, "{address}"),
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
             Self::Descriptor(number) => write!(formatter, "fd:{number}"),
+            Self::Named(name) => write!(formatter, "fd:{name}"),
         }
     }
 }
