@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod progress;
 mod serve;
+mod supervision;
 
 use std::process::ExitCode;
 

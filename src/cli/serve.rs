@@ -13,6 +13,8 @@ use crate::gateway::Gateway;
 use crate::observe;
 use crate::process::{self, Signal, Signals};
 
+use super::supervision::Supervision;
+
 /// Arguments of `gatebridge serve`.
 #[derive(Debug, Args)]
 #[command(
@@ -25,8 +27,8 @@ pub(super) struct Serve {
     /// public.
     #[arg(value_name = "FILE_OR_FOLDER")]
     place: Option<PathBuf>,
-    /// Listen here instead of where the configuration says: 127.0.0.1:8080, [::1]:8080, unix:/path, fd:3. May be given
-    /// more than once.
+    /// Listen here instead of where the configuration says: 127.0.0.1:8080, [::1]:8080, unix:/path, fd:3, fd:NAME. May
+    /// be given more than once.
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<ListenAddress>,
 }
@@ -50,15 +52,30 @@ fn complain(error: &anyhow::Error) {
 }
 
 fn serve(arguments: &Serve) -> anyhow::Result<()> {
+    let supervision = Supervision::take();
     process::prepare().context("cannot prepare the process")?;
-    let config = arguments.read()?;
+    let config = arguments.read(&supervision)?;
     observe::start_log(config.log.level, config.log.format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.server.threads.get())
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(run_gateway(arguments, config))
+    runtime.block_on(reaping_orphans(run_gateway(arguments, config, supervision)))
+}
+
+/// Runs the service and, if orphans of programs land at this process, reaps them meanwhile: as process 1 of a container
+/// there is nobody else to do it.
+async fn reaping_orphans<T>(service: impl Future<Output = T>) -> T {
+    if !process::inherits_orphans() {
+        return service.await;
+    }
+    tokio::pin!(service);
+    tokio::select! {
+        ended = &mut service => return ended,
+        Err(error) = process::reap_orphans() => warn!(%error, "orphans of programs will stay behind as zombies"),
+    }
+    service.await
 }
 
 impl Serve {
@@ -67,8 +84,8 @@ impl Serve {
         Self { place: Some(file), listen: Vec::new() }
     }
 
-    /// The configuration, with `--listen` in place of its listeners.
-    fn read(&self) -> anyhow::Result<Config> {
+    /// The configuration, with `--listen` in place of its listeners, and descriptors in place of their names.
+    fn read(&self, supervision: &Supervision) -> anyhow::Result<Config> {
         let (mut config, warnings) =
             config::open(self.place.as_deref()).map_err(|report| anyhow::anyhow!("{report}"))?;
         if !warnings.is_empty() {
@@ -77,6 +94,7 @@ impl Serve {
         if !self.listen.is_empty() {
             config.listeners = self.listen.iter().cloned().map(Listener::at).collect();
         }
+        supervision.find_sockets(&mut config)?;
         Ok(config)
     }
 }
@@ -86,11 +104,14 @@ fn warn_of(warnings: &config::Report) {
     eprint!("{warnings}");
 }
 
-async fn run_gateway(arguments: &Serve, config: Config) -> anyhow::Result<()> {
+async fn run_gateway(arguments: &Serve, config: Config, mut supervision: Supervision) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
+    supervision.live();
     let mut gateway = Gateway::start(config).await?;
     announce(&gateway);
-    obey(arguments, &mut gateway, &mut signals).await;
+    supervision.tell_when_ready(&gateway);
+    obey(arguments, &mut gateway, &mut signals, &mut supervision).await;
+    supervision.stopping();
     info!("draining: running requests may end, new ones are not taken; a second signal cuts them");
     let cut = async { while !matches!(signals.next().await, Signal::Drain) {} };
     gateway.drain(cut).await;
@@ -99,7 +120,12 @@ async fn run_gateway(arguments: &Serve, config: Config) -> anyhow::Result<()> {
 }
 
 /// Does what signals say until one says to drain. A reload waits for new workers; a signal does not wait for a reload.
-async fn obey(arguments: &Serve, gateway: &mut Gateway, signals: &mut Signals) {
+async fn obey(
+    arguments: &Serve,
+    gateway: &mut Gateway,
+    signals: &mut Signals,
+    supervision: &mut Supervision,
+) {
     let mut signal = signals.next().await;
     loop {
         match signal {
@@ -107,7 +133,7 @@ async fn obey(arguments: &Serve, gateway: &mut Gateway, signals: &mut Signals) {
             Signal::ReopenLogs => gateway.reopen_logs(),
             Signal::Reload => {
                 tokio::select! {
-                    () = reload(arguments, gateway) => {}
+                    () = reload(arguments, gateway, supervision) => {}
                     next = signals.next() => {
                         if next == Signal::ReopenLogs {
                             gateway.reopen_logs();
@@ -133,19 +159,20 @@ pub(super) fn announce(gateway: &Gateway) {
     eprintln!("ready");
 }
 
-async fn reload(arguments: &Serve, gateway: &mut Gateway) {
-    let config = match arguments.read() {
-        Ok(config) => config,
+async fn reload(arguments: &Serve, gateway: &mut Gateway, supervision: &mut Supervision) {
+    supervision.reloading();
+    let outcome = match arguments.read(supervision) {
+        Ok(config) => gateway.reload(config).await.map_err(|error| {
+            warn!("reload refused, the old configuration goes on: {error:#}");
+        }),
         Err(report) => {
             error!("reload refused, the old configuration goes on:\n{report:#}");
-            return;
+            Err(())
         }
     };
-    match gateway.reload(config).await {
-        Ok(()) => {
-            info!("reloaded");
-            announce(gateway);
-        }
-        Err(error) => warn!("reload refused, the old configuration goes on: {error:#}"),
+    if outcome.is_ok() {
+        info!("reloaded");
+        announce(gateway);
     }
+    supervision.reloaded(gateway, outcome.is_ok());
 }

@@ -27,7 +27,7 @@ pub(super) struct Assembly {
 }
 
 /// The pools that run, each with the configuration that it was opened with.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Pools(Vec<(Arc<config::Pool>, Arc<Pool>)>);
 
 impl Assembly {

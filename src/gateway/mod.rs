@@ -74,6 +74,22 @@ pub struct Gateway {
     direct_drain: Drain,
 }
 
+/// Whether a gateway's pools can serve.
+#[doc(hidden)]
+pub struct Readiness(Pools);
+
+impl Readiness {
+    /// Waits until they can: as many workers are ready as there are to be without a request.
+    ///
+    /// # Errors
+    ///
+    /// The first pool whose workers are not ready within its `start_timeout`, or for which there is no hope before that, and
+    /// why. May be asked again.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        self.0.ready(&Pools::default()).await
+    }
+}
+
 /// A listener, and the front that serves it.
 struct Front {
     listener: Listener,
@@ -208,6 +224,13 @@ impl Gateway {
         config.listeners.iter().map(open).collect()
     }
 
+    /// The pools of this moment, to be asked whether they can serve, while the gateway is busy otherwise.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        Readiness(self.pools.clone())
+    }
+
     /// Opens the access log anew, for log rotation.
     pub fn reopen_logs(&self) {
         if let Some(access) = &self.access {
@@ -302,6 +325,10 @@ fn bind(listener: &Listener) -> anyhow::Result<Arc<io::Listener>> {
         ListenAddress::Tcp(address) => Endpoint::Tcp(*address),
         ListenAddress::Unix(path) => Endpoint::Unix { path: path.clone(), mode: listener.unix_mode },
         ListenAddress::Descriptor(number) => Endpoint::Inherited(*number),
+        // What this process was passed is known to its `main` alone.
+        ListenAddress::Named(name) => {
+            anyhow::bail!("cannot listen on fd:{name}: only `gatebridge serve` takes sockets by their name")
+        }
     };
     Ok(Arc::new(io::Listener::bind(&endpoint)?))
 }
