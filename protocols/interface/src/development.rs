@@ -62,7 +62,7 @@ pub(crate) fn serve(
         for number in 1..=settings.threads.max(THREADS) {
             let work = move || {
                 while let Some(socket) = listener.next(none, stop)? {
-                    if let Err(fault) = answer(application, &socket) {
+                    if let Err(fault) = answer(application, &socket, stop) {
                         complain(&format!("an HTTP connection was closed: {fault}"));
                     }
                 }
@@ -106,7 +106,7 @@ impl Exchange<'_> {
     }
 
     /// The head of the request; `None` when none came.
-    fn head(&self) -> Result<Option<RequestHead>, Box<dyn std::error::Error>> {
+    fn head(&self, stop: &Stop) -> Result<Option<RequestHead>, Box<dyn std::error::Error>> {
         let deadline = Instant::now() + Duration::from_millis(HEADER_TIMEOUT_MS);
         loop {
             let event = self.server().next_event();
@@ -119,12 +119,11 @@ impl Exchange<'_> {
                     return Err(fault.into());
                 }
             }
-            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            sockopt::set_socket_timeout(self.socket, sockopt::Timeout::Recv, Some(left))?;
-            match self.receive() {
-                Ok(()) => {}
+            match socket::wait_for_head(self.socket, deadline, stop) {
+                Ok(true) => self.receive()?,
+                Ok(false) => return Ok(None),
                 // A browser's spare connection, most likely.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -162,10 +161,13 @@ pub(crate) fn facts(environ: &Environ) -> Facts {
     Facts { is_head: environ.method == Method::HEAD, takes_hints: environ.protocol == Version::HTTP_11 }
 }
 
-fn answer(application: &dyn Application, socket: &OwnedFd) -> Result<(), Box<dyn std::error::Error>> {
+fn answer(
+    application: &dyn Application,
+    socket: &OwnedFd,
+    stop: &Stop,
+) -> Result<(), Box<dyn std::error::Error>> {
     let exchange = Exchange { socket, server: Mutex::new(Server::new(Limits::default())) };
-    let Some(head) = exchange.head()? else { return Ok(()) };
-    sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, None)?;
+    let Some(head) = exchange.head(stop)? else { return Ok(()) };
     // Between two requests a browser would keep a thread for nothing.
     exchange.server().close_after(CloseReason::RequestLimit);
     let length = length(&head.body);

@@ -62,7 +62,7 @@ pub(crate) fn serve_first(
         for number in 1..=settings.threads.max(1) {
             let work = move || {
                 while let Some(socket) = listener.next(first, stop)? {
-                    if let Err(fault) = answer(application, &socket) {
+                    if let Err(fault) = answer(application, &socket, stop) {
                         complain(&format!("an SCGI connection was closed: {fault}"));
                     }
                 }
@@ -82,7 +82,7 @@ pub(crate) fn serve_first(
 }
 
 /// Answers the one request of a connection. An error is the peer's.
-fn answer(application: &dyn Application, socket: &OwnedFd) -> io::Result<()> {
+fn answer(application: &dyn Application, socket: &OwnedFd, stop: &Stop) -> io::Result<()> {
     let mut source = Body { socket, server: Server::default(), current: Bytes::new(), has_ended: false };
     let deadline = Instant::now() + Duration::from_millis(HEADER_TIMEOUT_MS);
     let headers = loop {
@@ -90,8 +90,9 @@ fn answer(application: &dyn Application, socket: &OwnedFd) -> io::Result<()> {
             ServerEvent::Request(headers) => break headers,
             ServerEvent::NeedData => {
                 // Who connects and says nothing, or says it byte by byte, does not keep the thread.
-                let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-                sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(left))?;
+                if !socket::wait_for_head(socket, deadline, stop)? {
+                    return Ok(());
+                }
                 if source.receive()? == 0
                     && source.server.next_event().is_err_and(|error| is_unspoken(&error))
                 {
@@ -101,7 +102,6 @@ fn answer(application: &dyn Application, socket: &OwnedFd) -> io::Result<()> {
             ServerEvent::Body(_) | ServerEvent::End => return Err(as_text("a body came before the headers")),
         }
     };
-    sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, None)?;
     let environ = match Environ::from_variables(headers.into_pairs()) {
         Ok(environ) => environ,
         Err(fault) => {

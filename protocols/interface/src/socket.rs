@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketAddrAny, SocketFlags, acceptfrom_with, shutdown, sockopt};
 
-use crate::settings::LINGER_MS;
+use crate::settings::{HEADER_TIMEOUT_MS, LINGER_MS};
 use crate::stop::Stop;
 
 /// Who may connect over TCP. Whoever can speak FastCGI or SCGI to a program can claim to be any user, so by itself
@@ -116,6 +116,31 @@ impl Listener {
     }
 }
 
+/// Waits for bytes of a request's head; `false` when told to stop before they came, for who says nothing keeps nobody up.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] when none have come until then.
+pub(crate) fn wait_for_head(socket: &OwnedFd, deadline: Instant, stop: &Stop) -> io::Result<bool> {
+    loop {
+        let mut awaited =
+            [PollFd::new(socket, PollFlags::IN), PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN)];
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut awaited, Some(&left)) {
+            Ok(0) => return Err(no_head()),
+            Ok(_) => return Ok(!awaited[0].revents().is_empty()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The error of who connects and does not say what for.
+pub(crate) fn no_head() -> io::Error {
+    let message = format!("no request came within {} s", HEADER_TIMEOUT_MS / 1000);
+    io::Error::new(io::ErrorKind::TimedOut, message)
+}
+
 /// Whether the peer has closed, which says that nobody waits any more (lesson 49).
 pub(crate) fn has_gone(socket: &OwnedFd) -> bool {
     happened(socket, PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
@@ -127,8 +152,14 @@ pub(crate) fn has_hung_up(socket: &OwnedFd) -> bool {
     happened(socket, PollFlags::HUP | PollFlags::ERR)
 }
 
+/// Whether there is something to be read.
+#[cfg(feature = "tokio")]
+pub(crate) fn has_bytes(socket: &OwnedFd) -> bool {
+    happened(socket, PollFlags::IN)
+}
+
 fn happened(socket: &OwnedFd, what: PollFlags) -> bool {
-    let mut peer = [PollFd::new(socket, what & PollFlags::RDHUP)];
+    let mut peer = [PollFd::new(socket, what & (PollFlags::RDHUP | PollFlags::IN))];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut peer, Some(&at_once)).is_ok() && peer[0].revents().intersects(what)
 }

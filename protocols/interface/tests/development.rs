@@ -8,8 +8,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use gatebridge_interface::{Settings, Stop};
+use gatebridge_interface::{HEADER_TIMEOUT_MS, Settings, Stop};
 use rig::{DEADLINE, shape};
 
 struct Server {
@@ -99,6 +100,18 @@ fn bodies_come_by_length_and_by_chunks() {
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     waiting.write_all(b"12").unwrap();
     assert!(rest(&mut waiting).ends_with("2 of Some(2)\n"));
+}
+
+#[test]
+fn a_spare_connection_does_not_hold_up_a_stop() {
+    let server = Server::new();
+    let spare = server.begin("");
+    // Whoever connects later is accepted later.
+    server.ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    let told = Instant::now();
+    drop(server);
+    assert!(told.elapsed() < Duration::from_millis(HEADER_TIMEOUT_MS), "its request was waited for");
+    drop(spare);
 }
 
 #[test]

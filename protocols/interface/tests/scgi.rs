@@ -9,8 +9,9 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use gatebridge_interface::{Settings, Stop};
+use gatebridge_interface::{HEADER_TIMEOUT_MS, Settings, Stop};
 use gatebridge_scgi::HeaderWriter;
 use rig::{DEADLINE, shape, variables};
 
@@ -192,6 +193,19 @@ fn told_to_stop_it_finishes_what_is_in_flight() {
     stream.write_all(b"2").unwrap();
     assert!(rest(&mut stream).ends_with("\r\n\r\n1\n"));
     worker.wait();
+}
+
+#[test]
+fn who_says_nothing_does_not_hold_up_a_stop() {
+    let mut worker = Worker::new(2);
+    let mute = worker.connect();
+    // Whoever connects later is accepted later.
+    worker.ask("GET", "/hello", b"");
+    let told = Instant::now();
+    worker.stop.stop();
+    worker.wait();
+    assert!(told.elapsed() < Duration::from_millis(HEADER_TIMEOUT_MS), "its header was waited for");
+    drop(mute);
 }
 
 #[test]

@@ -4,9 +4,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use ::tokio::time::timeout;
 use bytes::Bytes;
 use gatebridge_http1::{CloseReason, Event, Limits, RequestHead, Server};
 
@@ -14,11 +12,11 @@ use super::application::Application;
 use super::outbox::{Form, Outbox};
 use super::perform::Ways;
 use super::single::{Host, Intake, SocketLink, answer};
-use super::socket::{Socket, accept};
+use super::socket::{Draining, Socket, accept, unless_drained};
 use crate::development::{environ, facts, frame, head, length, refuse};
 use crate::head::Head;
 use crate::perform::Outcome;
-use crate::settings::{HEADER_TIMEOUT_MS, Settings};
+use crate::settings::Settings;
 use crate::socket::Listener;
 use crate::stop::Stop;
 use crate::worker::complain;
@@ -37,10 +35,10 @@ pub async fn serve_http(
 ) -> io::Result<()> {
     let listener = Listener::new(listener, settings.peers.clone())?;
     let host = Host::new(application, settings);
-    accept(listener, Vec::new(), settings.max_connections, stop, |socket, _| {
+    accept(listener, Vec::new(), settings.max_connections, stop, |socket, mut draining| {
         let host = Arc::clone(&host);
         async move {
-            if let Err(fault) = serve_one(&host, &socket).await {
+            if let Err(fault) = serve_one(&host, &socket, &mut draining).await {
                 complain(&format!("an HTTP connection was closed: {fault}"));
             }
         }
@@ -48,15 +46,18 @@ pub async fn serve_http(
     .await
 }
 
-async fn serve_one<A: Application>(host: &Host<A>, socket: &Socket) -> Result<(), crate::Error> {
+async fn serve_one<A: Application>(
+    host: &Host<A>,
+    socket: &Socket,
+    draining: &mut Draining,
+) -> Result<(), crate::Error> {
     let ways = Ways::default();
     let codec = Codec(Arc::new(Mutex::new(Server::new(Limits::default()))));
     let mut intake =
         Body { socket, codec: codec.clone(), outbox: Arc::clone(&ways.outbox), has_ended: false };
-    let limit = Duration::from_millis(HEADER_TIMEOUT_MS);
-    // A browser's spare connection, most likely.
-    let Ok(request) = timeout(limit, intake.head()).await else { return Ok(()) };
-    let Some(request) = request? else { return Ok(()) };
+    // One that says nothing is a browser's spare connection, most likely.
+    let Ok(Some(head)) = unless_drained(intake.head(), socket, draining).await else { return Ok(()) };
+    let Some(request) = head? else { return Ok(()) };
     // Between two requests a browser would keep a connection for nothing.
     codec.server().close_after(CloseReason::RequestLimit);
     let length = length(&request.body);

@@ -5,9 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ::tokio::time::timeout;
 use bytes::Bytes;
 use gatebridge_cgi::Environ;
 use gatebridge_scgi::{Headers, Server, ServerEvent};
@@ -17,11 +15,11 @@ use super::outbox::Script;
 use super::perform::Ways;
 use super::serve::on_descriptor_0;
 use super::single::{Host, Intake, SocketLink, answer};
-use super::socket::{Socket, accept};
+use super::socket::{Draining, Socket, accept, unless_drained};
 use crate::perform::Outcome;
 use crate::scgi::{is_unspoken, refusal};
 use crate::script::Facts;
-use crate::settings::{HEADER_TIMEOUT_MS, Settings};
+use crate::settings::Settings;
 use crate::socket::Listener;
 use crate::stop::Stop;
 use crate::worker::complain;
@@ -65,10 +63,10 @@ pub(super) async fn serve_first(
     stop: &Stop,
 ) -> io::Result<()> {
     let host = Host::new(application, settings);
-    accept(listener, first, settings.max_connections, stop, |socket, _| {
+    accept(listener, first, settings.max_connections, stop, |socket, mut draining| {
         let host = Arc::clone(&host);
         async move {
-            if let Err(fault) = serve_one(&host, &socket).await {
+            if let Err(fault) = serve_one(&host, &socket, &mut draining).await {
                 complain(&format!("an SCGI connection was closed: {fault}"));
             }
         }
@@ -77,12 +75,14 @@ pub(super) async fn serve_first(
 }
 
 /// Answers the one request of a connection. An error is the peer's.
-async fn serve_one<A: Application>(host: &Host<A>, socket: &Socket) -> Result<(), crate::Error> {
+async fn serve_one<A: Application>(
+    host: &Host<A>,
+    socket: &Socket,
+    draining: &mut Draining,
+) -> Result<(), crate::Error> {
     let mut intake = Body { socket, server: Server::default() };
-    let head = timeout(Duration::from_millis(HEADER_TIMEOUT_MS), intake.head()).await;
-    let Some(headers) = head.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? else {
-        return Ok(());
-    };
+    let Some(head) = unless_drained(intake.head(), socket, draining).await? else { return Ok(()) };
+    let Some(headers) = head? else { return Ok(()) };
     let environ = match Environ::from_variables(headers.into_pairs()) {
         Ok(environ) => environ,
         Err(fault) => {

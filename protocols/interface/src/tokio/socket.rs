@@ -15,8 +15,8 @@ use ::tokio::time::timeout;
 use rustix::net::{Shutdown, shutdown, sockopt};
 
 use crate::descriptor::{Descriptor, next_slices};
-use crate::settings::{LINGER_MS, READ_BYTES};
-use crate::socket::{Listener, has_gone, has_hung_up};
+use crate::settings::{HEADER_TIMEOUT_MS, LINGER_MS, READ_BYTES};
+use crate::socket::{Listener, has_bytes, has_gone, has_hung_up, no_head};
 use crate::stop::Stop;
 use crate::worker::complain;
 
@@ -199,6 +199,30 @@ pub(super) type Draining = Receiver<bool>;
 pub(super) async fn drained(draining: &mut Draining) {
     // Nobody who could tell any more is the same.
     let _ = draining.wait_for(|draining| *draining).await;
+}
+
+/// Waits for the head of a request; `None` when told to stop before it came, for who says nothing keeps nobody up.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] when it has not come for too long.
+pub(super) async fn unless_drained<T>(
+    head: impl Future<Output = T>,
+    socket: &Socket,
+    draining: &mut Draining,
+) -> io::Result<Option<T>> {
+    let mut head = std::pin::pin!(timeout(Duration::from_millis(HEADER_TIMEOUT_MS), head));
+    let came = ::tokio::select! {
+        biased;
+        came = &mut head => came,
+        () = drained(draining) => {
+            // What has come already is in flight, though the runtime may not know yet.
+            if !has_bytes(socket.get()) {
+                return Ok(None);
+            }
+            head.await
+        }
+    };
+    came.map(Some).map_err(|_| no_head())
 }
 
 /// Accepts connections and gives each a task, until told to stop; then waits for those tasks.
