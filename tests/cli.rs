@@ -44,7 +44,7 @@ fn help_tells_commands_exit_codes_and_signals() {
     let folder = Folder::new();
     let help = gateway::run(folder.path(), &["--help"]);
     assert_eq!(code(&help), 0);
-    for word in ["serve", "check", "explain", "Exit codes"] {
+    for word in ["serve", "check", "explain", "systemd", "Exit codes"] {
         assert!(text(&help.stdout).contains(word), "{word} is missing");
     }
     let serve = text(&gateway::run(folder.path(), &["serve", "--help"]).stdout);

@@ -8,6 +8,8 @@ mod explain;
 mod progress;
 mod serve;
 mod supervision;
+mod systemd;
+mod unit;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,8 @@ enum Command {
     Check(check::Check),
     /// Tell what a request for a URL would meet: route, script, PATH_INFO and environ.
     Explain(explain::Explain),
+    /// Print the systemd unit that serves a configuration.
+    Systemd(systemd::Systemd),
     /// Measure what it costs to run a program as CGI, FastCGI and SCGI.
     Compare(Box<compare::Compare>),
     /// What `compare` starts.
@@ -50,6 +54,7 @@ impl Cli {
             Command::Serve(arguments) => serve::run(&arguments),
             Command::Check(arguments) => check::run(arguments),
             Command::Explain(arguments) => explain::run(&arguments),
+            Command::Systemd(arguments) => systemd::run(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
             Command::CompareGateway(arguments) => compare_gateway::run(&arguments),
         }
