@@ -6,9 +6,9 @@
 //! ```sh
 //! cargo run --example hello -- --listen 127.0.0.1:8080               # by itself, while it is written
 //!
-//! cargo build --release --example hello
+//! cargo build --release --bins --example hello
 //! mkdir -p cgi-bin && cp target/release/examples/hello cgi-bin/      # one process for each request
-//! gatebridge serve                                                   # http://127.0.0.1:8080/cgi-bin/hello
+//! target/release/gatebridge serve                                    # http://127.0.0.1:8080/cgi-bin/hello
 //! ```
 //!
 //! ```toml
