@@ -75,7 +75,7 @@ impl Application for Index {
             (b"/" | b"", _) => Err(Failure::new(FailureKind::MethodNotAllowed, "GET, HEAD")),
             _ => {
                 let path = String::from_utf8_lossy(&environ.path_info);
-                Err(Failure::new(FailureKind::NotFound, format!("no route for {:?}", path.escape_debug())))
+                Err(Failure::new(FailureKind::NotFound, format!("no route for \"{}\"", path.escape_debug())))
             }
         };
         request.exchange.note(|record| record.back = Some("index".into()));
