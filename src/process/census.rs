@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::quota::Quota;
+use super::reap::Pid;
 use super::scale::{Surge, Waiting};
 use super::worker::State;
 
@@ -33,6 +34,27 @@ pub struct Census {
     pub has_cpu: bool,
     /// How fast the pool grows.
     pub surge: Surge,
+    /// How many workers were ever started.
+    pub started: u64,
+    /// How those ended that have.
+    pub endings: Endings,
+}
+
+/// How many workers ended, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Endings {
+    /// By themselves with exit status 0, after they had answered requests.
+    pub done: u64,
+    /// The pool had no more need of them, or they had had their share.
+    pub sent: u64,
+    /// They crashed, ended without having worked, or could not be started.
+    pub failed: u64,
+    /// They took no connection within the time to start.
+    pub never_ready: u64,
+    /// They were silent for too long.
+    pub condemned: u64,
+    /// They had more memory than any worker may have.
+    pub bloated: u64,
 }
 
 /// What a pool is to do.
@@ -54,6 +76,8 @@ pub struct Row {
     pub id: WorkerId,
     /// The index of its seat in [`Census::seats`].
     pub seat: usize,
+    /// Its process, once that was started.
+    pub pid: Option<Pid>,
     /// What it is.
     pub state: State,
     /// Since when it is that.

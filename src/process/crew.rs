@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::census::{Census, Departure, Row, Seat, Wish, WorkerId};
+use super::census::{Census, Departure, Endings, Row, Seat, Wish, WorkerId};
 use super::plan::{MEMORY_LOOK_INTERVAL, Reason};
 use super::quota::Quota;
 use super::reap::{Exit, Pid};
@@ -26,6 +26,7 @@ pub(super) struct Crew {
     pub(super) legacies: Vec<Option<WorkerSocket>>,
     pub(super) last: WorkerId,
     pub(super) surge: Surge,
+    pub(super) endings: Endings,
     /// When the memory of the workers was looked at.
     looked_at: Option<Instant>,
 }
@@ -68,13 +69,36 @@ impl Crew {
             legacies,
             last: WorkerId(0),
             surge: Surge::default(),
+            endings: Endings::default(),
             looked_at: None,
         }
     }
 
+    /// Counts a worker that has ended.
+    pub(super) const fn count_ending(&mut self, departure: Departure, reason: Option<Reason>) {
+        let endings = &mut self.endings;
+        let count = match (reason, departure) {
+            (Some(Reason::NeverReady), _) => &mut endings.never_ready,
+            (Some(Reason::Condemned), _) => &mut endings.condemned,
+            (Some(Reason::Bloated), _) => &mut endings.bloated,
+            (_, Departure::Failed { .. }) => &mut endings.failed,
+            (_, Departure::DoneWithWork) => &mut endings.done,
+            (_, Departure::Sent) => &mut endings.sent,
+        };
+        *count += 1;
+    }
+
     pub(super) fn census(&mut self, wish: Wish) -> Census {
         let workers = self.members.iter_mut().map(|(id, member)| member.row(*id)).collect();
-        Census { wish, workers, seats: self.seats.clone(), surge: self.surge, ..Census::default() }
+        Census {
+            wish,
+            workers,
+            seats: self.seats.clone(),
+            surge: self.surge,
+            started: self.last.0,
+            endings: self.endings,
+            ..Census::default()
+        }
     }
 }
 
@@ -110,8 +134,13 @@ impl Member {
         Row {
             id,
             seat: self.seat,
+            pid: self.pid,
             state: self.state,
-            since: self.since.into_std(),
+            // The table learns of a request only when somebody looks.
+            since: match self.state {
+                State::Busy => self.handle.borrowed().unwrap_or(self.since.into_std()),
+                _ => self.since.into_std(),
+            },
             returned: self.handle.returned(),
             in_flight,
             served: self.handle.served(),

@@ -261,6 +261,7 @@ impl Work {
             Err(error) => {
                 tracing::error!(pool = %self.workers.pool, worker = %name, "{error}");
                 let failed = Departure::Failed { lived: Duration::ZERO, served: 0 };
+                crew.count_ending(failed, None);
                 let now = Instant::now().into_std();
                 crew.seats[seat] =
                     vacate(&self.workers.rules, &crew.seats[seat], failed, error.to_string(), now);
@@ -365,6 +366,7 @@ impl Work {
             Departure::Failed { .. } => tracing::error!(%pool, %worker, "worker failed: {ending}"),
             _ => tracing::info!(%pool, %worker, "worker has left: {ending}"),
         }
+        crew.count_ending(departure, member.reason);
         // Its successor starts at once. Of any other worker nobody knows when or whether there will be one.
         crew.legacies[member.seat] = (departure == Departure::DoneWithWork).then_some(socket);
         let seat = &crew.seats[member.seat];

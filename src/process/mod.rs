@@ -27,6 +27,7 @@
 //! | `keeper` | one worker from its start to its end |
 //! | [`roster`] | what the workers' side and those who give them requests tell each other |
 //! | [`socket`] | the listening sockets that workers are started with |
+//! | `usage` | what a process has used so far |
 //! | [`journal`] | the lines that a program writes, bounded and made harmless |
 //!
 //! ```no_run
@@ -74,6 +75,7 @@ pub mod signal;
 pub mod socket;
 pub mod spawn;
 pub mod startup;
+mod usage;
 pub mod worker;
 
 pub use census::{Census, WorkerId};
@@ -91,3 +93,4 @@ pub use roster::{Outage, Roster, WorkerHandle};
 pub use signal::{Signal, Signals};
 pub use spawn::Spawner;
 pub use startup::prepare;
+pub use usage::{Usage, usage};

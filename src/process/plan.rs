@@ -217,6 +217,7 @@ mod tests {
         Row {
             id: WorkerId(id),
             seat,
+            pid: None,
             state,
             since,
             returned: None,

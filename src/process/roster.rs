@@ -65,6 +65,8 @@ pub struct WorkerHandle {
     served: AtomicU64,
     /// When it last became free, in microseconds since it was started; 0 for never.
     returned_us: AtomicU64,
+    /// When it was last given a request while it had none, in the same way.
+    borrowed_us: AtomicU64,
     started: Instant,
     is_retiring: AtomicBool,
     is_dismissed: AtomicBool,
@@ -92,6 +94,7 @@ impl WorkerHandle {
             in_flight: AtomicUsize::new(0),
             served: AtomicU64::new(0),
             returned_us: AtomicU64::new(0),
+            borrowed_us: AtomicU64::new(0),
             started: Instant::now(),
             is_retiring: AtomicBool::new(false),
             is_dismissed: AtomicBool::new(false),
@@ -133,7 +136,9 @@ impl WorkerHandle {
 
     /// Notes that it was given a request.
     pub fn borrow(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.borrowed_us.store(self.now_us(), Ordering::Relaxed);
+        }
     }
 
     /// Notes that a request of it has ended; `is_served` when it was answered to the proper end.
@@ -143,8 +148,7 @@ impl WorkerHandle {
         }
         let left = self.in_flight.fetch_sub(1, Ordering::AcqRel) - 1;
         if left == 0 {
-            let us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.returned_us.store(us.max(1), Ordering::Relaxed);
+            self.returned_us.store(self.now_us(), Ordering::Relaxed);
             if self.is_retiring.load(Ordering::Acquire) {
                 self.bell.notify_one();
             }
@@ -200,7 +204,20 @@ impl WorkerHandle {
 
     /// When it last became free.
     pub(super) fn returned(&self) -> Option<Instant> {
-        let us = self.returned_us.load(Ordering::Relaxed);
+        self.at(&self.returned_us)
+    }
+
+    /// When it was last given a request while it had none.
+    pub(super) fn borrowed(&self) -> Option<Instant> {
+        self.at(&self.borrowed_us)
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn at(&self, us: &AtomicU64) -> Option<Instant> {
+        let us = us.load(Ordering::Relaxed);
         (us > 0).then(|| self.started + Duration::from_micros(us))
     }
 

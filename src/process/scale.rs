@@ -169,6 +169,7 @@ mod tests {
             .map(|(seat, state)| Row {
                 id: WorkerId(seat as u64 + 1),
                 seat,
+                pid: None,
                 state,
                 since: now,
                 returned: None,
