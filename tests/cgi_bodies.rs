@@ -97,6 +97,7 @@ fn exchange() -> Arc<Exchange> {
         bytes_sent: 0,
         ending: Ending::Complete,
         usage: None,
+        failure: None,
     };
     Exchange::new(record, Arc::new(Nowhere))
 }

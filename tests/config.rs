@@ -276,6 +276,7 @@ fn every_key_of_the_table_is_read() {
                 (Table::Pool, _) => "speak = \"fastcgi\"\nconnect = [\"app:1\"]\n",
                 (Table::Route, _) if key.name == "path" => "files = \"public\"\n",
                 (Table::Route, _) if ["cgi", "pool", "files", "page"].contains(&key.name) => "path = \"/\"\n",
+                (Table::Route, Only::StatusPage) => "path = \"/\"\npage = \"status\"\n",
                 (Table::Route, Only::ToPool | Only::PoolOrFiles) => "path = \"/\"\npool = \"p\"\n",
                 (Table::Route, _) => "path = \"/\"\ncgi = \"cgi-bin\"\n",
                 (Table::Workers, Only::Any) if key.name == "max" => "",

@@ -146,6 +146,7 @@ fn request(path: &str) -> Request {
         bytes_sent: 0,
         ending: Ending::Complete,
         usage: None,
+        failure: None,
     };
     Request { environ, body: Body::Empty, exchange: Exchange::new(record, Arc::new(Nowhere)) }
 }

@@ -23,6 +23,7 @@ use gatebridge_cgi::{Environ, Environment, Listing, ScriptLimits};
 
 use crate::config::{self, CgiBack, Nph, Route};
 use crate::exchange::{Answer, Application, Body, Failure, FailureKind, FileRange, Request, Response};
+use crate::observe::status::QueueStatus;
 use crate::process::{Child, FailureClass, Launch, SpawnFailure, Spawner, Stdin};
 use crate::route::{RootError, Script, ScriptRoot};
 
@@ -87,6 +88,18 @@ impl Cgi {
             kill_grace: back.kill_grace,
             stderr_lines: back.stderr_lines,
         })
+    }
+
+    /// How many processes there are.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.slots.taken()
+    }
+
+    /// How the queue before them is.
+    #[must_use]
+    pub fn queue_status(&self) -> QueueStatus {
+        self.slots.queue_status()
     }
 
     /// Finds the script that a request is for, and completes the environ as that script will see it.

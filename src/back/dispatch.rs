@@ -29,6 +29,7 @@ use crate::config::{ConnectAddress, Pool, PoolKind, PoolProtocol, Queue};
 use crate::exchange::Failure;
 use crate::exchange::FailureKind::Unreachable;
 use crate::io::{in_words, is_shortage};
+use crate::observe::status::AddressStatus;
 use crate::process::{Demand, Outage, Roster, WorkerHandle, WorkerId, scale};
 
 /// What Retry-After says when the queue is full or the wait was over: the load of a moment ago may be gone in a second,
@@ -144,6 +145,16 @@ impl Dispatch {
     /// How many requests wait.
     pub(crate) fn waiting(&self) -> usize {
         self.lock().waiters.len()
+    }
+
+    /// The places as they are now.
+    pub(crate) fn addresses(&self) -> Vec<AddressStatus> {
+        self.lock().places.status(Instant::now())
+    }
+
+    /// Why there are no workers, if there are none.
+    pub(crate) fn outage_reason(&self) -> Option<String> {
+        self.lock().outage.as_ref().map(|outage| outage.reason.clone())
     }
 
     /// A connection to the least busy place that is not in `tried`, and how long the request waited for its turn.

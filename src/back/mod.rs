@@ -11,6 +11,8 @@
 //! | `users` | who still asks a pool |
 //! | [`Files`] | a folder of files |
 //! | [`Index`] | the page that tells what can be called |
+//! | [`StatusPage`] | the page that tells how the gateway is |
+//! | `waits` | how the queue before workers or processes went |
 //! | `lookup` | what is answered where no script or file is found |
 //! | `slots` | how many processes or threads at once, and the queue before them |
 //! | `threads` | the threads of programs inside this process |
@@ -78,11 +80,13 @@ mod rig_pool;
 mod scgi;
 mod service;
 mod slots;
+mod status;
 mod stderr;
 mod sweep;
 mod threads;
 mod turns;
 mod users;
+mod waits;
 mod wire;
 
 pub use app::{App, AppRules};
@@ -92,3 +96,4 @@ pub use index::{Index, Listed};
 pub use pool::Pool;
 pub use pool_route::PoolRoute;
 pub use service::Service;
+pub use status::{Gather, StatusPage};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::ConnectAddress;
+use crate::observe::status::AddressStatus;
 use crate::process::WorkerHandle;
 
 /// The first rest of a place that refused a connection: a server that is being restarted is back that soon at the
@@ -233,6 +234,17 @@ impl<K> Places<K> {
     /// How many places have nothing to do.
     pub(crate) fn idle(&self) -> usize {
         self.slots.iter().filter(|slot| slot.taken == 0).count()
+    }
+
+    /// The places as they are at `now`.
+    pub(crate) fn status(&self, now: Instant) -> Vec<AddressStatus> {
+        let status = |slot: &Slot<K>| AddressStatus {
+            name: slot.place.name.to_string(),
+            in_flight: slot.taken,
+            served: slot.place.uses.load(Ordering::Relaxed),
+            rests: slot.rests(now),
+        };
+        self.slots.iter().map(status).collect()
     }
 
     /// When the next rest is over.

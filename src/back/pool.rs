@@ -10,7 +10,9 @@ use tokio::time::timeout;
 
 use super::dispatch::Dispatch;
 use super::users::Users;
+use super::waits::Waits;
 use crate::config::{self, ConnectAddress, Environment, PoolKind, PoolProtocol, Started};
+use crate::observe::status::{AddressStatus, QueueStatus};
 use crate::process::plan::Rules as PlanRules;
 use crate::process::quota::Recycle;
 use crate::process::scale::Scale;
@@ -28,6 +30,7 @@ pub struct Pool {
     manager: Option<Manager>,
     staff: Option<Staff>,
     pub(super) users: Arc<Users>,
+    pub(super) waits: Waits,
 }
 
 /// What must be there for our own pool to be ready.
@@ -71,6 +74,7 @@ impl Pool {
             manager,
             staff,
             users: Arc::default(),
+            waits: Waits::default(),
         }))
     }
 
@@ -111,6 +115,24 @@ impl Pool {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.dispatch.waiting()
+    }
+
+    /// How the queue before the workers is.
+    #[must_use]
+    pub fn queue_status(&self) -> QueueStatus {
+        self.waits.status(self.waiting())
+    }
+
+    /// The addresses of workers that somebody else runs.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<AddressStatus> {
+        if self.manager.is_some() { Vec::new() } else { self.dispatch.addresses() }
+    }
+
+    /// Why there is no use in waiting for a worker, if there is none.
+    #[must_use]
+    pub fn outage(&self) -> Option<String> {
+        self.dispatch.outage_reason()
     }
 
     /// Lets our workers end what they have and what waits for them, and waits until they are gone: for a pool that a

@@ -129,7 +129,13 @@ impl PoolRoute {
         let wish = Wish { priority: self.back.priority, time_left: request.exchange.time_left() };
         let mut last: Option<Failure> = None;
         for attempt in 1.. {
-            let (connection, waited) = match self.pool.dispatch.connect(&mut tried, &wish).await {
+            let connected = self.pool.dispatch.connect(&mut tried, &wish).await;
+            match &connected {
+                Ok((_, waited)) if attempt == 1 => self.pool.waits.note(*waited),
+                Ok(_) => {}
+                Err(failure) => self.pool.waits.note_failure(failure),
+            }
+            let (connection, waited) = match connected {
                 Ok(connected) => connected,
                 // Why a worker did not take it says more than that there is no other.
                 Err(failure) if failure.kind == FailureKind::Unreachable => {

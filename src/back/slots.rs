@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::waits::Waits;
 use crate::config::Queue;
 use crate::exchange::{Exchange, Failure};
+use crate::observe::status::QueueStatus;
 
 /// What a client is told to wait when there is no room: long enough for a script or two to end, short enough that
 /// nobody gives up.
@@ -32,6 +34,7 @@ pub(crate) struct Slots {
     most: usize,
     waiting: AtomicUsize,
     queue: Queue,
+    waits: Waits,
 }
 
 /// One place, held until it is dropped: by a process until it is gone, whoever waits for its answer.
@@ -55,7 +58,14 @@ impl Slots {
     /// So many places, and this queue before them.
     pub(crate) fn new(what: What, most: usize, queue: Queue) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
-        Self { what, free: Arc::new(Semaphore::new(most)), most, waiting: AtomicUsize::new(0), queue }
+        Self {
+            what,
+            free: Arc::new(Semaphore::new(most)),
+            most,
+            waiting: AtomicUsize::new(0),
+            queue,
+            waits: Waits::default(),
+        }
     }
 
     /// Takes a place, or waits for one; the wait is noted in the exchange.
@@ -64,6 +74,15 @@ impl Slots {
     ///
     /// [`Overloaded`](crate::exchange::FailureKind::Overloaded) when the queue is full or the wait is over.
     pub(crate) async fn take(&self, exchange: &Exchange) -> Result<Slot, Failure> {
+        let taken = self.take_uncounted(exchange).await;
+        match &taken {
+            Ok(slot) => self.waits.note(slot.waited),
+            Err(failure) => self.waits.note_failure(failure),
+        }
+        taken
+    }
+
+    async fn take_uncounted(&self, exchange: &Exchange) -> Result<Slot, Failure> {
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             exchange.note(|record| record.queue_wait = Some(Duration::ZERO));
             return Ok(Slot { waited: Duration::ZERO, _permit: permit });
@@ -88,6 +107,16 @@ impl Slots {
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many places are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.most.saturating_sub(self.free.available_permits())
+    }
+
+    /// How the queue is.
+    pub(crate) fn queue_status(&self) -> QueueStatus {
+        self.waits.status(self.waiting.load(Ordering::Relaxed))
     }
 
     fn full(&self) -> Failure {

@@ -134,6 +134,8 @@ pub const PROGRAM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub const STDERR_LINES: u64 = 100;
 /// In the middle: a route can be set above the others, or below.
 pub const PRIORITY: u64 = 5;
+/// What the status page tells of programs and paths is nobody's business who is not on this machine.
+pub const STATUS_PUBLIC: bool = false;
 /// What a browser gets for a folder.
 pub const FILES_INDEX: &str = "index.html";
 /// What an `index` that ends in it means.

@@ -192,6 +192,8 @@ pub enum Only {
     Program,
     /// Routes with `pool` or `files`.
     PoolOrFiles,
+    /// Routes with `page = "status"`.
+    StatusPage,
     /// Pools with `command`.
     Command,
     /// Pools with `connect`.
@@ -213,6 +215,7 @@ impl Only {
             Self::ToPool => "routes with `pool`",
             Self::Program => "routes with `cgi` or `pool`",
             Self::PoolOrFiles => "routes with `pool` or `files`",
+            Self::StatusPage => "routes with `page = \"status\"`",
             Self::Command => "pools with `command`",
             Self::Connect => "pools with `connect`",
             Self::Unix => "listeners at a \"unix:\" address",
@@ -369,4 +372,5 @@ const ROUTE: &[Key] = &[
         Kind::Text,
         Preset::Words("with `files`: `\"index.html\"`; with `pool`: none"),
     ),
+    only(Only::StatusPage, "public", Kind::Flag, Preset::Flag(d::STATUS_PUBLIC)),
 ];

@@ -18,6 +18,15 @@ pub enum RouteBack {
     Files(FilesBack),
     /// A page that lists what can be called here.
     Index,
+    /// A page that tells how the gateway is.
+    Status(StatusBack),
+}
+
+/// A page that tells how the gateway is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusBack {
+    /// Whether everybody may see it; else only those on this machine.
+    pub is_public: bool,
 }
 
 /// A folder of CGI scripts, or one script.

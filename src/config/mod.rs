@@ -49,7 +49,7 @@ pub use meant::{
 };
 pub use meant_back::{
     BodyMode, CgiBack, CgiKind, ConnectAddress, Connected, Environment, FilesBack, Nph, Pool, PoolBack,
-    PoolKind, PoolProtocol, Queue, Recycle, RouteBack, RouteLimits, Scale, Started,
+    PoolKind, PoolProtocol, Queue, Recycle, RouteBack, RouteLimits, Scale, Started, StatusBack,
 };
 
 /// Reads a duration as the configuration writes it: "500ms", "30s".

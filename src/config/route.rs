@@ -8,7 +8,7 @@ use super::keys::Only;
 use super::meant::Route;
 use super::meant_back::{
     BodyMode, CgiBack, CgiKind, ConnectAddress, Environment, FilesBack, Nph, Pool, PoolBack, PoolKind,
-    RouteBack, RouteLimits,
+    RouteBack, RouteLimits, StatusBack,
 };
 use super::nearest::nearest;
 use super::notes::Written;
@@ -140,6 +140,13 @@ pub(super) fn limits(section: &Section<'_, '_>) -> RouteLimits {
     }
 }
 
+/// The pages that gatebridge makes.
+#[derive(Clone, Copy)]
+enum Page {
+    Index,
+    Status,
+}
+
 /// The keys of which a route has exactly one.
 pub(super) const ANSWERS: [&str; 4] = ["cgi", "pool", "files", "page"];
 
@@ -158,8 +165,7 @@ fn back(section: &Section<'_, '_>, base: &Base<'_>, pools: &Pools<'_>) -> Option
     }
     let is = format!("a route with `{key}`");
     if key == "page" {
-        section.allow(&is, &[Only::Any]);
-        return section.word("page", &[("index", ())]).map(|()| RouteBack::Index);
+        return page(section, &is);
     }
     let target = section.text(key)?;
     match key {
@@ -176,6 +182,23 @@ fn back(section: &Section<'_, '_>, base: &Base<'_>, pools: &Pools<'_>) -> Option
             let root = base.folder("files", &target)?;
             let index = index(section).unwrap_or_else(|| defaults::FILES_INDEX.to_owned());
             Some(RouteBack::Files(FilesBack { root, index }))
+        }
+    }
+}
+
+fn page(section: &Section<'_, '_>, is: &str) -> Option<RouteBack> {
+    match section.word("page", &[("index", Page::Index), ("status", Page::Status)]) {
+        None => {
+            section.allow(is, &[Only::Any, Only::StatusPage]);
+            None
+        }
+        Some(Page::Index) => {
+            section.allow(is, &[Only::Any]);
+            Some(RouteBack::Index)
+        }
+        Some(Page::Status) => {
+            section.allow(is, &[Only::Any, Only::StatusPage]);
+            Some(RouteBack::Status(StatusBack { is_public: section.flag("public") }))
         }
     }
 }

@@ -59,7 +59,47 @@ pub enum FailureKind {
     Internal,
 }
 
+/// Whose matter a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The client's: it asked wrongly, or left.
+    Client,
+    /// The program's, or that of whoever configured it.
+    Program,
+    /// Nobody's: there was more to do than room for it.
+    Load,
+    /// The gateway's own.
+    Gateway,
+}
+
+impl Blame {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Client, Self::Program, Self::Load, Self::Gateway];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Program => "program",
+            Self::Load => "load",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
 impl FailureKind {
+    /// Whose matter it is.
+    #[must_use]
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::Internal => Blame::Gateway,
+            Self::Overloaded { .. } => Blame::Load,
+            _ if self.is_clients_fault() => Blame::Client,
+            _ => Blame::Program,
+        }
+    }
+
     /// The status that tells the client. `None` where nobody is there to be told, or where a response is already
     /// under way.
     #[must_use]

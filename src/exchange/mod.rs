@@ -23,7 +23,7 @@ mod unique_id;
 
 pub use application::{Answer, Application};
 pub use body::{Body, BodyStream, Chunk, FileRange};
-pub use failure::{Failure, FailureKind};
+pub use failure::{Blame, Failure, FailureKind};
 pub use notes::{Ending, Exchange, Interim, ProgramEnd, ProgramUsage, Record, RecordSink};
 pub use request::Request;
 pub use response::{LocalRedirect, Response};

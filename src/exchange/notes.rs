@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Version};
 
-use super::UniqueId;
+use super::{FailureKind, UniqueId};
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub struct Record {
     pub ending: Ending,
     /// What a CGI process used.
     pub usage: Option<ProgramUsage>,
+    /// What kind of trouble there was, if there was any: the first that was told.
+    pub failure: Option<FailureKind>,
 }
 
 /// Takes finished records: the access log, the metrics.
@@ -114,6 +116,7 @@ pub struct Exchange {
     started: Instant,
     record: Mutex<Option<Record>>,
     is_overdue: AtomicBool,
+    is_peer_unknown: AtomicBool,
     deadline: OnceLock<Instant>,
     /// The front has something to do here: at first to leave its waker, later to take what was sent.
     interim_news: AtomicBool,
@@ -138,6 +141,7 @@ impl Exchange {
             started: Instant::now(),
             record: Mutex::new(Some(record)),
             is_overdue: AtomicBool::new(false),
+            is_peer_unknown: AtomicBool::new(false),
             deadline: OnceLock::new(),
             interim_news: AtomicBool::new(true),
             interim: Mutex::default(),
@@ -174,6 +178,17 @@ impl Exchange {
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         self.is_overdue.load(Ordering::Acquire)
+    }
+
+    /// Notes that nobody has told where the client is: without an address it need not be one on a unix socket.
+    pub fn set_peer_unknown(&self) {
+        self.is_peer_unknown.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody has told where the client is.
+    #[must_use]
+    pub fn is_peer_unknown(&self) -> bool {
+        self.is_peer_unknown.load(Ordering::Acquire)
     }
 
     /// Notes that all must be over in so long from now; the first who says so is right.

@@ -52,6 +52,7 @@ pub(crate) fn record(target: &str) -> Record {
         bytes_sent: 0,
         ending: Ending::Complete,
         usage: None,
+        failure: None,
     }
 }
 

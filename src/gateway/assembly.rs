@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http::Method;
 
-use crate::back::{Cgi, Files, Index, Listed, Pool};
+use crate::back::{Cgi, Files, Index, Listed, Pool, StatusPage};
 use crate::config::{self, Config, PoolKind, Route, RouteBack, RouteLimits};
 use crate::exchange::Application;
 use crate::io::TempFolder;
@@ -17,6 +17,7 @@ use crate::process::Spawner;
 use crate::route::{Entry, FileRoot, RouteTable};
 
 use super::mounts::{Mount, Mounted, Mounts};
+use super::overview::{Base, Parts};
 
 /// What a configuration became.
 pub(super) struct Assembly {
@@ -43,12 +44,16 @@ impl Assembly {
         spawner: &Spawner,
         space: &TempFolder,
         old: &Pools,
+        base: &Arc<Base>,
     ) -> anyhow::Result<Self> {
         if let Some(route) = config.routes.iter().find(|route| mounts.take(route)) {
             anyhow::bail!("the route {} is mounted by the program, too: remove one of the two", route.name());
         }
         let pools = Pools::open(config, spawner, old)?;
-        let builder = Builder { config, mounts, spawner, pools: &pools, space: space.clone() };
+        let parts = Arc::new(Parts::default());
+        pools.0.iter().for_each(|(pool, running)| parts.add_pool(pool, running));
+        let space = space.clone();
+        let builder = Builder { config, mounts, spawner, pools: &pools, space, base, parts };
         let mut entries =
             config.routes.iter().map(|route| builder.entry(route)).collect::<anyhow::Result<Vec<_>>>()?;
         entries.extend(mounts.iter().map(|mount| builder.mounted(mount)));
@@ -64,6 +69,9 @@ struct Builder<'c> {
     pools: &'c Pools,
     /// Where spooled bodies go; the quota is shared by all routes.
     space: TempFolder,
+    base: &'c Arc<Base>,
+    /// For whoever tells how the gateway is.
+    parts: Arc<Parts>,
 }
 
 impl Builder<'_> {
@@ -76,12 +84,14 @@ impl Builder<'_> {
         })
     }
 
-    fn back(&self, route: &Route) -> anyhow::Result<Arc<dyn Application>> {
+    fn back(&self, route: &Arc<Route>) -> anyhow::Result<Arc<dyn Application>> {
         Ok(match &route.back {
             RouteBack::Cgi(back) => {
                 let cgi = Cgi::open(route, back, self.spawner.clone())
                     .with_context(|| format!("the route {}", route.name()))?;
-                self.spooled(&route.limits, Arc::new(cgi))
+                let cgi = Arc::new(cgi);
+                self.parts.add_cgi(route, &cgi);
+                self.spooled(&route.limits, cgi)
             }
             RouteBack::Pool(back) => {
                 let pool = self.pools.get(&back.pool).with_context(|| format!("no pool {:?}", back.pool))?;
@@ -92,6 +102,9 @@ impl Builder<'_> {
                 Arc::new(Files::new(root, back.index.clone()))
             }
             RouteBack::Index => Arc::new(Index::new(listed(self.config, self.mounts))),
+            RouteBack::Status(back) => {
+                Arc::new(StatusPage::new(back.is_public, self.base.gather(&self.parts)))
+            }
         })
     }
 
@@ -218,7 +231,7 @@ fn listed(config: &Config, mounts: &Mounts) -> Vec<Listed> {
             RouteBack::Cgi(back) => (format!("the program {}", file_name(&back.path)), None),
             RouteBack::Pool(back) => (format!("the workers of the pool {}", back.pool), None),
             RouteBack::Files(_) => ("files".to_owned(), None),
-            RouteBack::Index => return None,
+            RouteBack::Index | RouteBack::Status(_) => return None,
         };
         let slash = if folder.is_some() || route.prefix.is_empty() { "/" } else { "" };
         Some(Listed { path: format!("{}{slash}", route.prefix), what, folder })

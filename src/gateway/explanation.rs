@@ -93,6 +93,11 @@ impl Explanation {
                 self.fact("back", "the index of what can be called".to_owned());
                 None
             }
+            RouteBack::Status(back) => {
+                let whom = if back.is_public { "everybody" } else { "clients on this machine" };
+                self.fact("back", format!("the status page, for {whom}"));
+                None
+            }
         };
         Ok(failed)
     }

@@ -7,10 +7,14 @@ use arc_swap::ArcSwap;
 use crate::config::Listener;
 use crate::exchange::{Application, Record, RecordSink};
 use crate::front::http::Applications;
+use crate::observe::Tally;
 use crate::policy::Forwarded;
 
 /// What answers the requests of one front right now; a reload swaps it between two requests.
-pub(super) struct Live(ArcSwap<Answering>);
+pub(super) struct Live {
+    answering: ArcSwap<Answering>,
+    tally: Arc<Tally>,
+}
 
 struct Answering {
     application: Arc<dyn Application>,
@@ -22,20 +26,25 @@ impl Live {
         listener: &Listener,
         application: &Arc<dyn Application>,
         sink: &Arc<dyn RecordSink>,
+        tally: &Arc<Tally>,
     ) -> Self {
-        Self(ArcSwap::from_pointee(answering(listener, application, sink)))
+        let answering = ArcSwap::from_pointee(answering(listener, application, sink));
+        Self { answering, tally: Arc::clone(tally) }
     }
 
     /// What answers those who come by no listener of ours, and so by no proxy that a listener could trust.
-    pub(super) fn direct(application: &Arc<dyn Application>, sink: &Arc<dyn RecordSink>) -> Self {
-        Self(ArcSwap::from_pointee(Answering {
-            application: Arc::clone(application),
-            sink: Arc::clone(sink),
-        }))
+    pub(super) fn direct(
+        application: &Arc<dyn Application>,
+        sink: &Arc<dyn RecordSink>,
+        tally: &Arc<Tally>,
+    ) -> Self {
+        let answering = Answering { application: Arc::clone(application), sink: Arc::clone(sink) };
+        Self { answering: ArcSwap::from_pointee(answering), tally: Arc::clone(tally) }
     }
 
     pub(super) fn swap_direct(&self, application: &Arc<dyn Application>, sink: &Arc<dyn RecordSink>) {
-        self.0.store(Arc::new(Answering { application: Arc::clone(application), sink: Arc::clone(sink) }));
+        self.answering
+            .store(Arc::new(Answering { application: Arc::clone(application), sink: Arc::clone(sink) }));
     }
 
     pub(super) fn swap(
@@ -44,7 +53,7 @@ impl Live {
         application: &Arc<dyn Application>,
         sink: &Arc<dyn RecordSink>,
     ) {
-        self.0.store(Arc::new(answering(listener, application, sink)));
+        self.answering.store(Arc::new(answering(listener, application, sink)));
     }
 }
 
@@ -65,7 +74,9 @@ fn answering(
 
 impl Applications for Live {
     fn current(&self) -> (Arc<dyn Application>, Arc<dyn RecordSink>) {
-        let answering = self.0.load();
+        // The front asks once for each record that it begins, and every record comes to the sink.
+        self.tally.begin();
+        let answering = self.answering.load();
         (Arc::clone(&answering.application), Arc::clone(&answering.sink))
     }
 }

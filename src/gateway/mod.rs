@@ -8,12 +8,14 @@
 //! | `assembly` | a configuration becomes one application; pools that did not change survive |
 //! | [`explain`] | what a request would meet, without anything being started |
 //! | `live` | what answers right now, as the fronts see it |
+//! | `overview` | gathers how all of it is, for the status page |
 
 mod assembly;
 mod builder;
 mod explanation;
 mod live;
 mod mounts;
+mod overview;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use crate::config::{
     AccessFormat, AccessLog as AccessPlace, Config, ListenAddress, Listener, Log, Route, RouteBack,
 };
 use crate::exchange::RecordSink;
-use crate::front::http::{HttpFront, HttpSettings};
+use crate::front::http::{HttpFront, HttpSettings, OpenConnections};
 use crate::front::service::GatewayService;
 use crate::io::{self, Drain, Endpoint, TempFolder};
 use crate::observe::{AccessLog, AccessSettings, Destination, Format};
@@ -36,6 +38,7 @@ use crate::process::Spawner;
 use assembly::{Assembly, Pools};
 use live::{Live, Unrecorded};
 use mounts::Mounts;
+use overview::{Base, Door};
 
 pub use builder::{AppSettings, Builder, Error};
 pub use explanation::{Explanation, explain};
@@ -72,6 +75,8 @@ pub struct Gateway {
     /// What answers those who come by [`Gateway::service`].
     direct: Arc<Live>,
     direct_drain: Drain,
+    /// What is told of it, over all reloads.
+    base: Arc<Base>,
 }
 
 /// Whether a gateway's pools can serve.
@@ -96,6 +101,7 @@ struct Front {
     socket: Arc<io::Listener>,
     live: Arc<Live>,
     drain: Drain,
+    connections: OpenConnections,
 }
 
 impl Gateway {
@@ -115,8 +121,10 @@ impl Gateway {
         let access = open_access_log(&config.log)?;
         let sockets = config.listeners.iter().map(bind).collect::<anyhow::Result<Vec<_>>>()?;
         let space = open_space(&config);
-        let assembly = Assembly::build(&config, &mounts, &spawner, &space, &Pools::default())?;
-        let direct = Arc::new(Live::direct(&assembly.application, &sink(access.as_ref())));
+        let base = Arc::new(Base::new());
+        let assembly = Assembly::build(&config, &mounts, &spawner, &space, &Pools::default(), &base)?;
+        let sink = sink(access.as_ref(), &base);
+        let direct = Arc::new(Live::direct(&assembly.application, &sink, &base.tally));
         let mut gateway = Self {
             mounts,
             direct,
@@ -128,13 +136,26 @@ impl Gateway {
             retired: Vec::new(),
             access,
             config,
+            base,
         };
         for (listener, socket) in gateway.config.listeners.iter().zip(sockets) {
-            let live = Arc::new(Live::new(listener, &assembly.application, &sink(gateway.access.as_ref())));
+            let live = Live::new(listener, &assembly.application, &sink, &gateway.base.tally);
+            let live = Arc::new(live);
             let front = open_front(&gateway.config, listener, socket, live);
             gateway.fronts.push(front);
         }
+        gateway.tell_doors();
         Ok(gateway)
+    }
+
+    /// Lets those who tell how the gateway is know its fronts.
+    fn tell_doors(&self) {
+        let door = |front: &Front| Door {
+            name: front.socket.local_name(),
+            max_connections: front.listener.max_connections,
+            connections: front.connections.clone(),
+        };
+        self.base.set_doors(self.fronts.iter().map(door).collect());
     }
 
     /// Where it listens in truth, for people: `http://127.0.0.1:8080/`, `unix:/run/site.sock`.
@@ -177,11 +198,12 @@ impl Gateway {
         let same_space = config.server.temp_dir == self.config.server.temp_dir
             && config.server.max_spool_total == self.config.server.max_spool_total;
         let space = if same_space { self.space.clone() } else { open_space(&config) };
-        let assembly = Assembly::build(&config, &self.mounts, &self.spawner, &space, &self.pools)?;
+        let assembly =
+            Assembly::build(&config, &self.mounts, &self.spawner, &space, &self.pools, &self.base)?;
         // Until then the old workers serve. Dropped before that, what was started for it is ended.
         assembly.pools.ready(&self.pools).await?;
         // From here on nothing can fail, and nothing waits.
-        let sink = sink(access.as_ref());
+        let sink = sink(access.as_ref(), &self.base);
         self.direct.swap_direct(&assembly.application, &sink);
         let mut old_fronts = std::mem::take(&mut self.fronts);
         for (listener, socket) in config.listeners.iter().zip(sockets) {
@@ -197,11 +219,12 @@ impl Gateway {
                     front
                 }
                 None => {
-                    let live = Arc::new(Live::new(listener, &assembly.application, &sink));
-                    open_front(&config, listener, socket, live)
+                    let live = Live::new(listener, &assembly.application, &sink, &self.base.tally);
+                    open_front(&config, listener, socket, Arc::new(live))
                 }
             });
         }
+        self.tell_doors();
         self.retired.retain(|drain| !drain.is_over());
         for front in old_fronts {
             front.drain.begin();
@@ -316,8 +339,9 @@ fn open_front(config: &Config, listener: &Listener, socket: Arc<io::Listener>, l
     };
     let drain = Drain::new();
     let front = HttpFront::new(Arc::clone(&socket), settings, Arc::clone(&live) as _, drain.watch());
+    let connections = front.connections();
     tokio::spawn(front.serve());
-    Front { listener: listener.clone(), socket, live, drain }
+    Front { listener: listener.clone(), socket, live, drain, connections }
 }
 
 fn bind(listener: &Listener) -> anyhow::Result<Arc<io::Listener>> {
@@ -350,9 +374,9 @@ fn open_access_log(log: &Log) -> anyhow::Result<Option<Arc<AccessLog>>> {
     Ok(Some(Arc::new(AccessLog::start(AccessSettings { destination, format })?)))
 }
 
-fn sink(access: Option<&Arc<AccessLog>>) -> Arc<dyn RecordSink> {
-    match access {
+fn sink(access: Option<&Arc<AccessLog>>, base: &Base) -> Arc<dyn RecordSink> {
+    base.tally.before(match access {
         Some(log) => Arc::clone(log) as _,
         None => Arc::new(Unrecorded),
-    }
+    })
 }

@@ -55,6 +55,11 @@ impl Census {
         Self { open: AtomicUsize::new(0), max, left: Notify::new(), addresses }
     }
 
+    /// How many there are.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
     /// Waits until there is room for one more.
     pub(super) async fn room(&self) {
         while self.open.load(Ordering::Acquire) >= self.max {

@@ -64,6 +64,7 @@ pub(in crate::front) fn blank_record(peer: Peer) -> Record {
         // Until it is known to have ended in another way: an exchange that is cut leaves nobody to note it.
         ending: Ending::BrokenOff,
         usage: None,
+        failure: None,
     }
 }
 

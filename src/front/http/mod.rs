@@ -23,7 +23,7 @@ mod serving;
 mod uplink;
 mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
@@ -67,6 +67,18 @@ pub struct HttpFront {
     shared: Arc<Shared>,
 }
 
+/// How many connections a front has. It keeps no front alive, and none from ending.
+#[derive(Clone)]
+pub struct OpenConnections(Weak<Shared>);
+
+impl OpenConnections {
+    /// So many now; 0 when the front has ended.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.upgrade().map_or(0, |shared| shared.census.open())
+    }
+}
+
 /// What all connections of a front share.
 struct Shared {
     settings: HttpSettings,
@@ -97,6 +109,12 @@ impl HttpFront {
             drain,
         };
         Self { listener, shared: Arc::new(shared) }
+    }
+
+    /// How many connections it has, for whoever wants to know later.
+    #[must_use]
+    pub fn connections(&self) -> OpenConnections {
+        OpenConnections(Arc::downgrade(&self.shared))
     }
 
     /// Accepts and serves until the drain begins; the connections go on as long as their requests need.

@@ -281,6 +281,7 @@ impl<'c> Serving<'c> {
     }
 
     fn log(&self, failure: &Failure, status: u16, what: &str) {
+        self.exchange.note(|record| _ = record.failure.get_or_insert(failure.kind));
         if failure.kind == FailureKind::ClientGone {
             return;
         }

@@ -127,6 +127,9 @@ impl GatewayService {
         let (application, sink) = self.applications.current();
         let is_head = head.method == Method::HEAD;
         let exchange = intake::exchange(&head, &arrival, sink);
+        if arrival.remote.is_none() {
+            exchange.set_peer_unknown();
+        }
         let Some(mut drain) = self.entrance.enter() else {
             let page = refusal::busy(RETRY_AFTER, &exchange.id());
             return payload::response(page, is_head, Noted::new(exchange), None);
@@ -158,6 +161,7 @@ impl GatewayService {
 /// The page of a failure, which is told to the log: with alarm only where the client is not to blame.
 fn page(failure: &Failure, exchange: &Exchange) -> exchange::Response {
     let id = exchange.id();
+    exchange.note(|record| _ = record.failure.get_or_insert(failure.kind));
     let told = refusal::response(failure, &id);
     let status = told.as_ref().map_or(0, |page| page.status.as_u16());
     if failure.kind.is_clients_fault() {
