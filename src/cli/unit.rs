@@ -85,7 +85,7 @@ impl Needs {
                 }
                 RouteBack::Files(back) => needs.read.push(back.root.clone()),
                 RouteBack::Pool(back) => needs.read.extend(back.root.clone()),
-                RouteBack::Index => {}
+                RouteBack::Index | RouteBack::Status(_) => {}
             }
         }
         needs.stop += config.server.grace + STOP_MARGIN;
