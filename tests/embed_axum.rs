@@ -252,3 +252,27 @@ fn a_stopped_gateway_answers_503_and_its_workers_are_gone() {
         (mine.count() == 0).then_some(())
     });
 }
+
+#[test]
+fn the_status_page_is_not_for_clients_of_whom_nothing_is_known() {
+    let runtime = runtime();
+    let config = "[[route]]\npath = \"/status\"\npage = \"status\"\n";
+    let gateway = runtime.block_on(Gateway::builder().config_text(config).start()).unwrap();
+    for (known, status) in [(true, 200), (false, 404)] {
+        let service = gateway.service().with_arrival(move |extensions| {
+            let remote = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+            Arrival { remote: remote.filter(|_| known), ..Arrival::default() }
+        });
+        let router: Router = Router::new().fallback_service(service);
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        runtime.spawn(async move { axum::serve(listener, service).await });
+        assert_eq!(
+            Client::connect(address).ask("GET", "/status", &[], b"").status(),
+            status,
+            "known: {known}"
+        );
+    }
+    runtime.block_on(gateway.stop());
+}
