@@ -16,6 +16,10 @@ use crate::outlet::{self, Outlet};
 /// in one write; larger pieces pass without being copied.
 pub(crate) const HELD_BYTES: usize = 8 * 1024;
 
+/// 1 MiB of a body to HEAD are counted, to tell its length, before the head leaves without it: a program makes as much in a
+/// moment, and a body may be without an end.
+const UNTOLD_BYTES: u64 = 1024 * 1024;
+
 /// What carries an answer. Slices are a head, and two pieces of the body behind it; each may be empty. They are to
 /// leave in one write, if the system allows it.
 pub(crate) trait Carrier: Send {
@@ -173,6 +177,19 @@ impl<C: DerefMut<Target: Carrier>> ScriptWriter<C> {
         self.held.clear();
         Ok(())
     }
+
+    /// What there is of a body that does not leave. Who writes for nobody is told, as with any other: a body without an end
+    /// would never end otherwise.
+    fn discard(&mut self) -> io::Result<()> {
+        if self.taken > UNTOLD_BYTES {
+            self.send(b"", false)?;
+        }
+        if self.taken > HELD_BYTES as u64 && self.carrier.is_aborted() {
+            let message = "nobody waits for the answer any more";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, message));
+        }
+        Ok(())
+    }
 }
 
 impl<C: DerefMut<Target: Carrier> + Send> Outlet for ScriptWriter<C> {
@@ -191,7 +208,7 @@ impl<C: DerefMut<Target: Carrier> + Send> Outlet for ScriptWriter<C> {
     fn body(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.take(bytes.len() as u64)?;
         if self.is_bodiless {
-            return Ok(());
+            return self.discard();
         }
         if self.held.len() + bytes.len() <= HELD_BYTES {
             self.held.extend_from_slice(bytes);
@@ -203,7 +220,7 @@ impl<C: DerefMut<Target: Carrier> + Send> Outlet for ScriptWriter<C> {
     fn file(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
         self.take(range.end - range.start)?;
         if self.is_bodiless {
-            return Ok(());
+            return self.discard();
         }
         self.send(b"", true)?;
         if self.carrier.send_file(file, &range)? {
@@ -287,7 +304,7 @@ mod tests {
 
     /// Keeps what is sent, one entry for each write.
     #[derive(Debug, Default)]
-    struct Kept(Vec<Vec<u8>>);
+    struct Kept(Vec<Vec<u8>>, bool);
 
     impl Carrier for Kept {
         fn send(&mut self, slices: [&[u8]; 3]) -> io::Result<()> {
@@ -304,7 +321,7 @@ mod tests {
         }
 
         fn is_aborted(&self) -> bool {
-            false
+            self.1
         }
     }
 
@@ -405,6 +422,21 @@ mod tests {
             let error = StartResponse::new(&mut outlet).answer(200, text, body).unwrap_err();
             assert!(error.to_string().contains(told), "{error}");
             assert_eq!(outlet.progress(), Progress::Held, "nothing wrong has left");
+        }
+    }
+
+    #[test]
+    fn lesson_48_a_body_without_an_end_ends_for_head_too() {
+        for (has_left, expected) in [(true, Some(io::ErrorKind::ConnectionAborted)), (false, None)] {
+            let mut kept = Kept(Vec::new(), has_left);
+            let mut outlet = ScriptOutlet::new(&mut kept, facts(true));
+            let mut body =
+                StartResponse::new(&mut outlet).start(200, [("Content-Type", "text/plain")]).unwrap();
+            let error = (0..2000).find_map(|_| body.write_all(&[b'x'; 1024]).err());
+            assert_eq!(error.map(|error| error.kind()), expected);
+            let head = b"Status: 200 OK\r\ncontent-type: text/plain\r\n\r\n";
+            // Who waits has the head by now.
+            assert_eq!(kept.0.concat(), if has_left { &b""[..] } else { head });
         }
     }
 

@@ -253,6 +253,20 @@ fn lesson_15_an_abort_reaches_flag_and_queue() {
 }
 
 #[test]
+fn lesson_15_an_abort_ends_a_body_that_nobody_gets() {
+    let worker = Worker::new(settings(1));
+    let mut peer = worker.connect();
+    let id = peer.begin(Role::Responder, "HEAD", "/big/999999999999999", None);
+    // The head does not wait for the end.
+    while peer.reply(id).text().is_empty() {
+        assert!(peer.read(), "closed");
+    }
+    peer.abort(id);
+    assert_eq!(peer.finish(id).ended, COMPLETE);
+    assert_eq!(peer.ask("GET", "/hello", b"").body(), b"hello\n");
+}
+
+#[test]
 fn lesson_49_a_closed_connection_is_an_abort() {
     let worker = Worker::new(settings(1));
     for half in [false, true] {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use ::tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use ::tokio::task::coop::poll_proceed;
 use futures_core::Stream;
 use http::header::CONTENT_LENGTH;
 
@@ -275,8 +276,11 @@ impl AsyncWrite for Body {
             return Poll::Ready(Ok(0));
         }
         ready!(body.outlet.poll_sent(context))?;
+        // What does not leave (a body to HEAD) never waits, and must not keep the runtime from its other tasks.
+        let progress = ready!(poll_proceed(context));
         body.settle()?;
         body.outlet.body(bytes)?;
+        progress.made_progress();
         body.written += bytes.len() as u64;
         Poll::Ready(Ok(bytes.len()))
     }
