@@ -5,6 +5,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 
 use gatebridge_fastcgi::VERSION;
+#[cfg(feature = "development")]
+use gatebridge_fastcgi::WEB_SERVER_ADDRS;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -12,6 +14,8 @@ use rustix::net::{RecvFlags, recv};
 use crate::application::Application;
 use crate::settings::Settings;
 use crate::socket::Listener;
+#[cfg(feature = "development")]
+use crate::socket::Peers;
 use crate::stop::Stop;
 use crate::worker::{EXIT_NO_SOCKET, complain, is_worker, on_descriptor_0};
 use crate::{cgi, fastcgi, scgi};
@@ -106,7 +110,7 @@ pub(crate) fn mistaken() -> ExitCode {
 /// Serves HTTP by itself until a signal says stop.
 #[cfg(feature = "development")]
 fn develop(application: &dyn Application, address: &str, settings: &Settings) -> ExitCode {
-    let Some(listener) = development_listener(address) else { return EXIT_NO_SOCKET.into() };
+    let Some(listener) = development_listener(address, &settings.peers) else { return EXIT_NO_SOCKET.into() };
     crate::worker::until_stopped("HTTP", |stop| {
         crate::development::serve(application, listener, settings, stop)
     })
@@ -119,7 +123,7 @@ fn develop(_: &dyn Application, _: &str, _: &Settings) -> ExitCode {
 
 /// The listening socket of a server for development, which is announced, or a complaint.
 #[cfg(feature = "development")]
-pub(crate) fn development_listener(address: &str) -> Option<std::net::TcpListener> {
+pub(crate) fn development_listener(address: &str, peers: &Peers) -> Option<std::net::TcpListener> {
     let listener = match std::net::TcpListener::bind(address) {
         Ok(listener) => listener,
         Err(error) => {
@@ -128,11 +132,26 @@ pub(crate) fn development_listener(address: &str) -> Option<std::net::TcpListene
             return None;
         }
     };
-    let bound = listener.local_addr().map_or_else(|_| address.to_owned(), |bound| bound.to_string());
-    complain(&format!(
-        "listening on http://{bound}/ for development; in earnest a gateway starts this program"
-    ));
+    let bound = listener.local_addr();
+    let is_open = bound.as_ref().is_ok_and(|bound| !bound.ip().is_loopback());
+    let bound = bound.map_or_else(|_| address.to_owned(), |bound| bound.to_string());
+    complain(&announcement(&bound, is_open, peers));
     Some(listener)
+}
+
+/// What is said of a server for development; `is_open` when others than this machine could reach its address.
+#[cfg(feature = "development")]
+fn announcement(bound: &str, is_open: bool, peers: &Peers) -> String {
+    let told =
+        format!("listening on http://{bound}/ for development; in earnest a gateway starts this program");
+    if !is_open || *peers != Peers::Local {
+        return told;
+    }
+    // Whoever is not admitted finds a closed connection, and is not told why.
+    format!(
+        "{told}\nonly this machine is let in, whatever the address; {WEB_SERVER_ADDRS} in the environment \
+         lists the addresses of others"
+    )
 }
 
 #[cfg(not(feature = "development"))]
@@ -245,6 +264,16 @@ mod tests {
 
     use super::*;
     use crate::socket::Peers;
+
+    #[cfg(feature = "development")]
+    #[test]
+    fn lesson_37_who_opens_an_address_is_told_that_others_are_not_let_in() {
+        let told = |is_open, peers| announcement("0.0.0.0:80", is_open, &peers).contains("only this machine");
+        assert!(told(true, Peers::Local));
+        assert!(
+            !told(false, Peers::Local) && !told(true, Peers::Any) && !told(true, Peers::Listed(Vec::new()))
+        );
+    }
 
     #[test]
     fn lesson_23_who_says_nothing_does_not_use_up_the_descriptors() {

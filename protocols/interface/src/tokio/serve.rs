@@ -135,7 +135,7 @@ async fn worker(
 /// Serves HTTP by itself until a signal says stop.
 #[cfg(feature = "development")]
 async fn develop(application: impl Application, address: &str, settings: &Settings) -> ExitCode {
-    let Some(listener) = crate::serve::development_listener(address) else {
+    let Some(listener) = crate::serve::development_listener(address, &settings.peers) else {
         return crate::EXIT_NO_SOCKET.into();
     };
     until_stopped("HTTP", async |stop| {
