@@ -303,8 +303,14 @@ impl Gateway {
             self.mounts.idle().await;
         };
         let longest = CUT_TIMEOUT + self.pools.longest_stop_grace().max(longest_kill_grace(&self.config));
-        if tokio::time::timeout(longest, rest).await.is_err() {
+        let has_ended = tokio::time::timeout(longest, rest).await.is_ok();
+        if !has_ended {
             warn!("something did not end within {longest:?} and is left behind");
+        }
+        // The task that saw the last process out may still hold its record.
+        let settled = tokio::time::timeout(LOG_TIMEOUT, self.base.tally.settled());
+        if has_ended && settled.await.is_err() {
+            warn!("the last requests were not noted within {LOG_TIMEOUT:?}");
         }
         // Nothing else is left to do that this could keep from being done.
         if let Some(access) = self.access.take()

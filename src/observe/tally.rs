@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::histogram::{Histogram, Spread};
 use super::status::Requests;
@@ -14,6 +15,9 @@ const SHARDS: usize = 16;
 
 /// The classes of a final status, by its first digit; the first is for exchanges that never had one.
 const CLASSES: [&str; 6] = ["none", "other", "2xx", "3xx", "4xx", "5xx"];
+
+/// Between two looks whether the last exchange has ended: what is waited for then is a task that has something to drop.
+const SETTLED_PAUSE: Duration = Duration::from_millis(1);
 
 /// The counts of a gateway, over all reloads.
 #[derive(Debug, Default)]
@@ -52,7 +56,7 @@ impl Tally {
         let sum = |of: &dyn Fn(&Shard) -> u64| self.shards.iter().map(of).sum::<u64>();
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         // The ended first: what ends in between has begun before, so that never fewer than none are running.
-        let ended = sum(&|shard| load(&shard.ended));
+        let ended = self.ended();
         let begun = sum(&|shard| load(&shard.begun));
         let class = |at: usize| (CLASSES[at], sum(&|shard| load(&shard.classes[at])));
         let blame = |blame: Blame| (blame.as_str(), sum(&|shard| load(&shard.failures[blame as usize])));
@@ -68,6 +72,18 @@ impl Tally {
             bytes_sent: sum(&|shard| load(&shard.bytes_sent)),
             took,
         }
+    }
+
+    /// Waits until no exchange is running: until the record of each is where it belongs.
+    pub async fn settled(&self) {
+        // To ring a bell would cost every request something; this is asked once, at the end.
+        while self.ended() < self.shards.iter().map(|shard| shard.begun.load(Ordering::Relaxed)).sum() {
+            tokio::time::sleep(SETTLED_PAUSE).await;
+        }
+    }
+
+    fn ended(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.ended.load(Ordering::Acquire)).sum()
     }
 
     fn shard(&self) -> &Shard {
@@ -96,7 +112,6 @@ impl Tally {
         shard.bytes_received.fetch_add(record.bytes_received, Ordering::Relaxed);
         shard.bytes_sent.fetch_add(record.bytes_sent, Ordering::Relaxed);
         shard.took.note(record.total);
-        one(&shard.ended);
     }
 }
 
@@ -109,13 +124,13 @@ impl RecordSink for Counted {
     fn finish(&self, record: Record) {
         self.tally.count(&record);
         self.next.finish(record);
+        // Last: whoever waits until none is running finds every record where it belongs.
+        self.tally.shard().ended.fetch_add(1, Ordering::Release);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::StatusCode;
 
     use super::*;
@@ -162,5 +177,19 @@ mod tests {
         );
         assert_eq!((requests.bytes_received, requests.bytes_sent, requests.took.count()), (12, 40, 4));
         assert_eq!(sink.records().len(), 4, "all have been passed on");
+    }
+
+    #[tokio::test]
+    async fn who_waits_until_all_is_settled_finds_every_record_where_it_belongs() {
+        let (tally, sink) = (Arc::new(Tally::default()), Recorded::new());
+        let counted = tally.before(sink.clone());
+        tally.settled().await;
+        tally.begin();
+        let exchange = Exchange::new(record("/"), counted);
+        let mut settled = std::pin::pin!(tally.settled());
+        assert!(tokio::time::timeout(Duration::ZERO, settled.as_mut()).await.is_err(), "one is running");
+        drop(exchange);
+        settled.await;
+        assert_eq!(sink.records().len(), 1);
     }
 }
