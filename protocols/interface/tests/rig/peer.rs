@@ -112,6 +112,14 @@ impl Peer {
         self.write(&out);
     }
 
+    /// The last of a body with its end, in one piece: the worker may answer and go when it has what was announced.
+    pub fn last_stdin(&mut self, id: RequestId, bytes: &[u8]) {
+        let framing = self.client.send_stdin(id, bytes.len()).unwrap();
+        let mut out = [&framing.header[..], bytes, framing.padding()].concat();
+        self.client.end_stdin(id, &mut out).unwrap();
+        self.write(&out);
+    }
+
     pub fn end_stdin(&mut self, id: RequestId) {
         let mut out = Vec::new();
         self.client.end_stdin(id, &mut out).unwrap();
